@@ -1,0 +1,310 @@
+//! Facts about one board: nodes, libraries, alignments, known faults. Data only; opens nothing.
+//!
+//! In: a TOML file of `board-configs/` (its README lists every key) or the built-in generic board.
+//! Out: a validated [`Board`]. Not here: opening what it names (`device`, `egl`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::config;
+use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
+use crate::layout::Constraints;
+
+/// The board files shipped with the crate: (file name without `.toml`, text).
+const SHIPPED: &[(&str, &str)] = &[("generic", include_str!("../board-configs/generic.toml"))];
+
+/// Where the kernel says which board this is: NUL-separated strings.
+const COMPATIBLE: &str = "/proc/device-tree/compatible";
+
+/// Facts about one board.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Board {
+    /// For people and reports.
+    pub name: String,
+    /// How the board is recognised.
+    #[serde(default, rename = "match")]
+    pub matches: Matches,
+    /// Which DRM nodes to use.
+    #[serde(default)]
+    pub drm: Drm,
+    /// How to reach EGL and GLES.
+    #[serde(default)]
+    pub egl: Egl,
+    /// How to allocate.
+    #[serde(default)]
+    pub allocate: Allocate,
+}
+
+/// How a board is recognised: any entry that is found on the machine is a match.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Matches {
+    /// Strings of `/proc/device-tree/compatible`.
+    #[serde(default)]
+    pub compatible: Vec<String>,
+}
+
+/// Which DRM nodes to use. A node is a path (`/dev/dri/card0`) or a driver's name (`rockchip`).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Drm {
+    /// The node for EGL and GBM; the first render node that works where it is left out.
+    pub render: Option<String>,
+    /// The primary node for dumb buffers; the first that has them where it is left out.
+    pub dumb: Option<String>,
+}
+
+/// How to reach EGL and GLES.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Egl {
+    /// Names or paths of libEGL, tried in order; the first that opens is used.
+    pub libraries: Vec<String>,
+    /// Names or paths of libGLESv2, likewise. A vendor blob that is both is named in both lists.
+    pub gles_libraries: Vec<String>,
+    /// Names or paths of libgbm, likewise.
+    pub gbm_libraries: Vec<String>,
+    /// Platforms tried in order.
+    pub platforms: Vec<EglPlatform>,
+    /// Libraries made global before libEGL is opened, where they exist.
+    pub preload: Vec<String>,
+}
+
+/// Where an EGL display comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EglPlatform {
+    /// `EGL_KHR_platform_gbm`: a GBM device on a DRM node.
+    Gbm,
+    /// `EGL_EXT_platform_device`.
+    Device,
+    /// `EGL_MESA_platform_surfaceless`.
+    Surfaceless,
+    /// `eglGetDisplay(EGL_DEFAULT_DISPLAY)`: vendor headless blobs.
+    Default,
+}
+
+impl std::fmt::Display for EglPlatform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Gbm => "gbm",
+            Self::Device => "device",
+            Self::Surfaceless => "surfaceless",
+            Self::Default => "default",
+        })
+    }
+}
+
+impl Default for Egl {
+    fn default() -> Self {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        Self {
+            libraries: names(&["libEGL.so.1", "libEGL.so", "libMali.so.1", "libmali.so.1", "libMali.so", "libmali.so"]),
+            gles_libraries: names(&[
+                "libGLESv2.so.2",
+                "libGLESv2.so",
+                "libMali.so.1",
+                "libmali.so.1",
+                "libMali.so",
+                "libmali.so",
+            ]),
+            gbm_libraries: names(&["libgbm.so.1", "libgbm.so", "libMali.so.1", "libmali.so.1"]),
+            platforms: vec![EglPlatform::Gbm, EglPlatform::Surfaceless, EglPlatform::Device, EglPlatform::Default],
+            preload: names(&["libm.so.6"]),
+        }
+    }
+}
+
+/// How to allocate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Allocate {
+    /// Allocators tried in order.
+    pub order: Vec<AllocatorKind>,
+    /// Names under `/dev/dma_heap`, tried in order.
+    pub heaps: Vec<String>,
+    /// Every stride is a multiple of this many bytes.
+    pub stride_align_bytes: u32,
+    /// Every plane offset is a multiple of this many bytes.
+    pub offset_align_bytes: u32,
+    /// The luma plane holds a multiple of this many rows.
+    pub height_align_rows: u32,
+    /// Each row has room for a multiple of this many pixels.
+    pub width_align_pixels: u32,
+    /// Scanout and video blocks read through no IOMMU: their buffers must be contiguous.
+    pub contiguous_for_hardware: bool,
+}
+
+/// One way to make memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllocatorKind {
+    /// DRM dumb buffers.
+    Dumb,
+    /// GBM buffer objects.
+    Gbm,
+    /// `/dev/dma_heap/*`.
+    DmaHeap,
+    /// `/dev/udmabuf` over a sealed memfd.
+    Udmabuf,
+    /// A sealed memfd: no dma-buf, other processes only.
+    Memfd,
+}
+
+impl AllocatorKind {
+    /// All of them, in the default order.
+    pub const ALL: [Self; 5] = [Self::Dumb, Self::Gbm, Self::DmaHeap, Self::Udmabuf, Self::Memfd];
+}
+
+impl std::fmt::Display for AllocatorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Dumb => "dumb",
+            Self::Gbm => "gbm",
+            Self::DmaHeap => "dma-heap",
+            Self::Udmabuf => "udmabuf",
+            Self::Memfd => "memfd",
+        })
+    }
+}
+
+impl std::str::FromStr for AllocatorKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let names = Self::ALL.map(|kind| kind.to_string());
+        if let Some(at) = names.iter().position(|name| name == text) {
+            return Ok(Self::ALL[at]);
+        }
+        let hint = nearest(text, names.iter().map(String::as_str))
+            .map_or_else(|| format!("valid: {}", names.join(", ")), |name| format!("did you mean {name}?"));
+        Err(Error::invalid("allocator", format!("\"{text}\" is no allocator")).with_hint(hint))
+    }
+}
+
+impl Default for Allocate {
+    fn default() -> Self {
+        let mali = Constraints::MALI;
+        Self {
+            order: AllocatorKind::ALL.to_vec(),
+            heaps: ["linux,cma", "reserved", "default_cma_region", "system"].map(str::to_owned).to_vec(),
+            stride_align_bytes: mali.stride_align_bytes,
+            offset_align_bytes: mali.offset_align_bytes,
+            height_align_rows: mali.height_align_rows,
+            width_align_pixels: mali.width_align_pixels,
+            contiguous_for_hardware: true,
+        }
+    }
+}
+
+impl Allocate {
+    /// The alignments as constraints.
+    pub fn constraints(&self) -> Constraints {
+        Constraints {
+            stride_align_bytes: self.stride_align_bytes,
+            offset_align_bytes: self.offset_align_bytes,
+            height_align_rows: self.height_align_rows,
+            width_align_pixels: self.width_align_pixels,
+            ..Constraints::NONE
+        }
+    }
+}
+
+impl Board {
+    /// The shipped board whose `compatible` this machine has, else the generic one.
+    ///
+    /// # Errors
+    /// `Config` where a shipped file is broken (a test holds that none is).
+    pub fn detect() -> Result<Self> {
+        let compatible = std::fs::read(COMPATIBLE).unwrap_or_default();
+        let mine: Vec<&str> =
+            compatible.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()).collect();
+        for (name, text) in SHIPPED {
+            let board = Self::parse(Path::new(&format!("{name}.toml")), text)?;
+            if board.matches.compatible.iter().any(|name| mine.contains(&name.as_str())) {
+                return Ok(board);
+            }
+        }
+        Ok(Self::generic())
+    }
+
+    /// The board that assumes nothing.
+    pub fn generic() -> Self {
+        Self {
+            name: "generic".into(),
+            matches: Matches::default(),
+            drm: Drm::default(),
+            egl: Egl::default(),
+            allocate: Allocate::default(),
+        }
+    }
+
+    /// A shipped board by name, or a file by path (anything with a `/` or ending in `.toml`).
+    ///
+    /// # Errors
+    /// `NotFound` with the nearest name; `Config`.
+    pub fn open(name_or_path: &str) -> Result<Self> {
+        if name_or_path.contains('/') || name_or_path.ends_with(".toml") {
+            let path = PathBuf::from(name_or_path);
+            return Self::parse(&path, &read_text(&path, "board")?);
+        }
+        if let Some((name, text)) = SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
+            return Self::parse(Path::new(&format!("{name}.toml")), text);
+        }
+        let names = SHIPPED.iter().map(|(name, _)| *name);
+        let hint = match nearest(name_or_path, names.clone()) {
+            Some(name) => format!("did you mean {name}?"),
+            None => format!("shipped boards: {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        Err(Error::new(ErrorKind::NotFound, "board", format!("no shipped board \"{name_or_path}\"")).with_hint(hint))
+    }
+
+    /// Reads the text of a board file.
+    ///
+    /// # Errors
+    /// `Config` with the place in the text.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let text: Arc<str> = text.into();
+        let board: Self = config::parse(path, &text)?;
+        let zero = [
+            ("stride-align-bytes", board.allocate.stride_align_bytes),
+            ("offset-align-bytes", board.allocate.offset_align_bytes),
+            ("height-align-rows", board.allocate.height_align_rows),
+            ("width-align-pixels", board.allocate.width_align_pixels),
+        ]
+        .into_iter()
+        .find(|(_, value)| *value == 0);
+        if let Some((key, _)) = zero {
+            let at = text.find(key).unwrap_or(0);
+            return Err(Error::new(ErrorKind::Config, format!("allocate.{key}"), "0: alignments start at 1")
+                .with_span(Span::new(path, text.clone(), at..at + key.len())));
+        }
+        Ok(board)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_boards_parse_and_generic_says_what_the_code_says() {
+        for (name, _) in SHIPPED {
+            Board::open(name).unwrap();
+        }
+        assert_eq!(format!("{:?}", Board::open("generic").unwrap()), format!("{:?}", Board::generic()));
+    }
+
+    #[test]
+    fn errors_have_places_and_hints() {
+        let error = Board::parse(Path::new("b.toml"), "name = \"x\"\n[egl]\nplatform = []\n").unwrap_err();
+        assert!(error.to_string().contains("b.toml:3:1") && error.to_string().contains("`platforms`"), "{error}");
+        let error =
+            Board::parse(Path::new("b.toml"), "name = \"x\"\n[allocate]\nstride-align-bytes = 0\n").unwrap_err();
+        assert!(error.to_string().starts_with("b.toml:3:1: allocate.stride-align-bytes"), "{error}");
+        assert!(Board::open("generik").unwrap_err().to_string().contains("did you mean generic?"));
+    }
+}

@@ -1,0 +1,13 @@
+//! Headless EGL / OpenGL ES rendering into dma-bufs, for boards that have a GPU and no display.
+
+pub mod board;
+pub mod buffer;
+pub mod color;
+mod config;
+pub mod device;
+pub mod error;
+pub mod fence;
+pub mod format;
+pub mod frame;
+pub mod layout;
+mod sys;

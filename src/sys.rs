@@ -1,0 +1,22 @@
+//! Kernel uapi that no crate has, and the smallest safe layer over it.
+//!
+//! In: borrowed fds and plain numbers. Out: owned fds, plain structs, `errno`.
+//! Not here: policy. Which heap, which flags, what an error means to a user: the callers know.
+#![expect(unsafe_code, reason = "ioctls and mmap; each block names the rule it keeps")]
+
+pub mod dma_buf;
+pub mod dma_heap;
+pub mod mapping;
+pub mod memfd;
+pub mod sync_file;
+pub mod udmabuf;
+
+/// Runs `call` again while the kernel says it was interrupted.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
+            other => return other,
+        }
+    }
+}

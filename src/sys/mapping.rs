@@ -1,0 +1,59 @@
+//! One shared memory mapping of a file descriptor.
+//!
+//! The file must not shrink while it is mapped, or an access ends the process with SIGBUS: dma-bufs never do, memory
+//! files only without `F_SEAL_SHRINK`. Callers map nothing else.
+
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+/// Unmapped on drop.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    len_bytes: usize,
+    writable: bool,
+}
+
+// SAFETY: a mapping is memory of the process, not of a thread.
+unsafe impl Send for Mapping {}
+// SAFETY: the methods hand out raw pointers only; who turns them into slices keeps the aliasing rules.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len_bytes` of `fd`, shared.
+    pub fn new(fd: BorrowedFd<'_>, offset_bytes: u64, len_bytes: u64, writable: bool) -> nix::Result<Self> {
+        let len = usize::try_from(len_bytes).ok().and_then(NonZeroUsize::new).ok_or(nix::errno::Errno::EINVAL)?;
+        let offset = i64::try_from(offset_bytes).map_err(|_| nix::errno::Errno::EOVERFLOW)?;
+        let protection = if writable { ProtFlags::PROT_READ | ProtFlags::PROT_WRITE } else { ProtFlags::PROT_READ };
+        // SAFETY: no address is asked for, so no existing mapping is replaced.
+        let start = unsafe { mmap(None, len, protection, MapFlags::MAP_SHARED, fd, offset as libc::off_t)? };
+        Ok(Self { start: start.cast(), len_bytes: len.get(), writable })
+    }
+
+    /// First byte.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Length in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    /// Stores are allowed.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what mmap returned; nothing borrowed from it outlives the owner (see Buffer::map).
+        if let Err(errno) = unsafe { munmap(self.start.cast(), self.len_bytes) } {
+            tracing::error!(%errno, "munmap");
+        }
+    }
+}
