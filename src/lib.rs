@@ -11,5 +11,6 @@ pub mod error;
 pub mod fence;
 pub mod format;
 pub mod frame;
+pub mod gles;
 pub mod layout;
 mod sys;

@@ -66,8 +66,7 @@ pub(crate) struct Inner {
     max_version: Option<(u8, u8)>,
     robust: bool,
     id: u64,
-    share_group: u64,
-    /// Held for the contexts of one share group, so that their display lives with them.
+    /// Whether a [`Current`] of any thread stands for it.
     current: AtomicBool,
     /// What the layer above keeps with the context (loaded functions, names to delete).
     pub(crate) attached: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -162,7 +161,6 @@ impl Context {
             max_version: options.max_version,
             robust,
             id,
-            share_group: options.share.map_or(id, |share| share.0.share_group),
             current: AtomicBool::new(false),
             attached: OnceLock::new(),
             group_attached: options.share.map_or_else(Arc::default, |share| share.0.group_attached.clone()),
@@ -183,11 +181,6 @@ impl Context {
         self.0.max_version
     }
 
-    /// Contexts with the same number share textures, buffers and programs.
-    pub(crate) fn share_group(&self) -> u64 {
-        self.0.share_group
-    }
-
     /// Makes the context current on this thread, without a surface where possible, until the token is dropped.
     ///
     /// # Errors
@@ -204,7 +197,7 @@ impl Context {
             return Err(Error::invalid("eglMakeCurrent", "this context is current on another thread")
                 .with_hint("drop its Gl there first, or make a second context that shares with it"));
         }
-        match self.make_current() {
+        match self.bind_best() {
             Ok(()) => {
                 CURRENT.set(inner.id);
                 Ok(Current { context: self.clone(), _not_send: PhantomData })
@@ -216,7 +209,7 @@ impl Context {
         }
     }
 
-    fn make_current(&self) -> Result<()> {
+    fn bind_best(&self) -> Result<()> {
         let display = &self.0.display;
         bind_api(display)?;
         let surfaceless = display.extensions().has("EGL_KHR_surfaceless_context");

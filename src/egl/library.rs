@@ -52,7 +52,6 @@ core_functions! {
     create_context: b"eglCreateContext\0" (Handle, Handle, Handle, *const i32) -> Handle;
     destroy_context: b"eglDestroyContext\0" (Handle, Handle) -> egl::Boolean;
     make_current: b"eglMakeCurrent\0" (Handle, Handle, Handle, Handle) -> egl::Boolean;
-    get_current_context: b"eglGetCurrentContext\0" () -> Handle;
     get_proc_address: b"eglGetProcAddress\0" (*const c_char) -> *mut c_void;
 }
 
