@@ -6,6 +6,7 @@ pub mod buffer;
 pub mod color;
 mod config;
 pub mod device;
+pub mod egl;
 pub mod error;
 pub mod fence;
 pub mod format;
