@@ -107,9 +107,9 @@ impl Display {
             }
             for node in on {
                 match Self::open_on(device, *platform, node) {
-                    Ok(display) => {
-                        tracing::debug!("opened {display}");
-                        return Ok(display);
+                    Ok(opened) => {
+                        tracing::debug!("opened {opened}");
+                        return Ok(opened);
                     }
                     Err(error) => attempts.push(match node {
                         Some(node) => format!("{platform} on {}: {error}", node.path().display()),
