@@ -13,4 +13,5 @@ pub mod format;
 pub mod frame;
 pub mod gles;
 pub mod layout;
+pub mod pool;
 mod sys;
