@@ -232,7 +232,7 @@ fn show(gl: &Gl, texture: &Texture) -> Vec<u8> {
     let binding = InputBinding::Rgb { swizzle: texture.swizzle().to_owned() };
     let input = Input { name: "picture", binding, color: Color::SRGB, size: texture.size() };
     let version = newest(gl);
-    let program = program(gl, version, &[input.clone()], &body(version, "picture()")).unwrap();
+    let program = program(gl, version, std::slice::from_ref(&input), &body(version, "picture()")).unwrap();
     let framebuffer = target(gl, texture.size());
     input.bind(gl, &program, &[texture], 0).unwrap();
     framebuffer.bind(gl).unwrap();
@@ -335,7 +335,7 @@ fn show_yuv(gl: &Gl, version: ShaderVersion, fourcc: Fourcc, size: Size, color: 
         .collect();
     let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
     let input = Input { name: "camera", binding: InputBinding::Planes { fourcc, swizzles }, color, size };
-    let program = program(gl, version, &[input.clone()], &body(version, "camera()")).unwrap();
+    let program = program(gl, version, std::slice::from_ref(&input), &body(version, "camera()")).unwrap();
     let framebuffer = target(gl, size);
     let next = input.bind(gl, &program, &textures.iter().collect::<Vec<_>>(), 0).unwrap();
     assert_eq!(next as usize, textures.len());
@@ -465,7 +465,7 @@ fn siting_moves_chroma_by_a_quarter() {
             let version = newest(gl);
             // Once as "this pixel", once by position: both must agree.
             ["camera()", "camera(df_uv)"].map(|call| {
-                let program = program(gl, version, &[input.clone()], &body(version, call)).unwrap();
+                let program = program(gl, version, std::slice::from_ref(&input), &body(version, call)).unwrap();
                 let framebuffer = target(gl, size);
                 input.bind(gl, &program, &textures.iter().collect::<Vec<_>>(), 0).unwrap();
                 framebuffer.bind(gl).unwrap();
