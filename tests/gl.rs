@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use darkframe::allocator::{Request, Usage};
 use darkframe::board::{Board, EglPlatform};
+use darkframe::buffer::Access;
 use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
 use darkframe::device::Device;
-use darkframe::egl::{Context, ContextOptions, Display};
+use darkframe::egl::{Context, ContextOptions, Display, Image, ImportOptions, UseModifier};
 use darkframe::error::{ErrorKind, Result};
 use darkframe::format::Fourcc;
 use darkframe::gles::program::Uniform;
@@ -14,7 +16,7 @@ use darkframe::gles::{
     Filter, Framebuffer, Gl, Input, InputBinding, PackRing, Program, ProgramSource, ShaderVersion, Texture,
     TextureOptions, Wrap, read_pixels,
 };
-use darkframe::layout::Size;
+use darkframe::layout::{Constraints, Size};
 
 fn display() -> Display {
     let device = Device::open(&Board::generic()).unwrap();
@@ -91,6 +93,7 @@ fn display_is_one_per_native_display_and_lives_with_its_handles() {
     assert_eq!(first.to_string(), second.to_string());
     assert!(first.version() >= (1, 4), "{first}");
     assert!(first.client_apis().contains("OpenGL_ES"));
+    println!("{first}, driver {:?}", first.driver_name());
     drop(first);
     // The second handle still works after the first is gone, and a display can be opened again after the last.
     Context::new(&second).unwrap().make_current().unwrap().check().unwrap();
@@ -606,4 +609,153 @@ fn import_without_dma_buf_is_unsupported_with_a_reason() {
     assert!(display.formats().unwrap().is_empty());
     assert_eq!(display.format(Fourcc::ABGR8888).unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(display.dma_buf_import(), None);
+}
+
+/// What the driver says reaches `tracing`.
+#[test]
+fn driver_messages_reach_tracing() {
+    use std::sync::{Arc, Mutex};
+    use tracing::{Event, Metadata, Subscriber, field, span};
+
+    #[derive(Clone, Default)]
+    struct Listener(Arc<Mutex<Vec<String>>>);
+
+    impl field::Visit for Listener {
+        fn record_debug(&mut self, field: &field::Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "message" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        }
+    }
+
+    impl Subscriber for Listener {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == "darkframe::gl"
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    let heard = Listener::default();
+    tracing::subscriber::with_default(heard.clone(), || {
+        let options = ContextOptions { debug: true, ..ContextOptions::default() };
+        let context = Context::with_options(&display(), &options).unwrap();
+        let gl = context.make_current().unwrap();
+        if !gl.caps().extensions.has("GL_KHR_debug") {
+            return println!("SKIP: {gl:?} has no GL_KHR_debug");
+        }
+        // A shader that does not compile is what a driver reports.
+        let version = newest(&gl);
+        program(&gl, version, &[], &body(version, "no_such_name")).unwrap_err();
+        let heard = heard.0.lock().unwrap();
+        assert!(heard.iter().any(|text| text.contains("no_such_name")), "{heard:?}");
+    });
+}
+
+/// The memory of a picture, plane by plane, without a copy; through both entry points of EGL.
+#[test]
+fn planes_of_a_dma_buf_are_read_where_they_lie() {
+    let device = Device::open(&Board::generic()).unwrap();
+    let display = Display::open(&device).unwrap();
+    if let Some(reason) = display.unsupported_reason() {
+        return println!("SKIP: {reason}");
+    }
+    let context = Context::new(&display).unwrap();
+    let gl = context.make_current().unwrap();
+    let size = Size::new(36, 18);
+    let color = Color { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Left, transfer: Transfer::Bt709 };
+    let (u, v) = (90, 180);
+    for fourcc in [Fourcc::NV12, Fourcc::NV21, Fourcc::NV24, Fourcc::YUV420, Fourcc::YUYV, Fourcc::UYVY] {
+        let usage = Usage::SAMPLE | Usage::CPU_WRITE;
+        let request = Request::new(size, fourcc).usage(usage).require_dma_buf().constrain(Constraints::MALI).unwrap();
+        let Some(buffer) = or_skip(device.allocate(&request)) else { continue };
+        let luma = |x: usize, y: usize| (20 + x * 3 + y * 5) as u8;
+        {
+            let mut map = buffer.map(Access::Write).unwrap();
+            for (plane, place) in buffer.layout().planes().iter().enumerate() {
+                let row_bytes = buffer.layout().row_bytes(plane) as usize;
+                for (y, row) in map.plane_mut(plane).chunks_mut(place.stride_bytes as usize).enumerate() {
+                    for (x, byte) in row.iter_mut().take(row_bytes).enumerate() {
+                        *byte = match (fourcc, plane) {
+                            (Fourcc::YUYV, _) => [luma(x / 2, y), u, luma(x / 2, y), v][x % 4],
+                            (Fourcc::UYVY, _) => [u, luma(x / 2, y), v, luma(x / 2, y)][x % 4],
+                            (_, 0) => luma(x, y),
+                            (Fourcc::YUV420, plane) => [u, v][plane - 1],
+                            (Fourcc::NV21, _) => [v, u][x % 2],
+                            _ => [u, v][x % 2],
+                        };
+                    }
+                }
+            }
+        }
+        for force_khr in [false, true] {
+            let import = |view: &darkframe::gles::PlaneView| {
+                let reinterpret = Some(view.fourcc);
+                let options =
+                    ImportOptions { plane: Some(view.plane), reinterpret, force_khr, ..ImportOptions::default() };
+                let texture = Texture::from_image(&gl, &Image::import_with(&display, &buffer, &options)?)?;
+                texture.set_filter(&gl, Filter::Nearest)?;
+                assert_eq!(texture.size(), view.size);
+                Ok(texture)
+            };
+            let textures: Result<Vec<Texture>> = views(fourcc, size).unwrap().iter().map(import).collect();
+            let textures = textures.unwrap_or_else(|error| panic!("{fourcc} {force_khr}: {error:?}"));
+            let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
+            let input = Input { name: "camera", binding: InputBinding::Planes { fourcc, swizzles }, color, size };
+            let version = newest(&gl);
+            let program = program(&gl, version, std::slice::from_ref(&input), &body(version, "camera()")).unwrap();
+            let framebuffer = target(&gl, size);
+            input.bind(&gl, &program, &textures.iter().collect::<Vec<_>>(), 0).unwrap();
+            framebuffer.bind(&gl).unwrap();
+            program.draw_triangle(&gl).unwrap();
+            for (index, pixel) in read(&gl, &framebuffer).chunks(4).enumerate() {
+                let (x, y) = (index % 36, index / 36);
+                let expected = reference(&color, [f64::from(luma(x, y)), f64::from(u), f64::from(v)]);
+                close(pixel, expected, &format!("{fourcc} ({x}, {y}) khr {force_khr}"));
+            }
+        }
+        println!("{fourcc}: planes read where they lie, {}", buffer.provenance().allocator);
+    }
+    gl.check().unwrap();
+}
+
+/// What can be known before the driver is asked is refused with a reason.
+#[test]
+fn imports_that_cannot_be_are_refused_before_the_driver() {
+    let device = Device::open(&Board::generic()).unwrap();
+    let display = Display::open(&device).unwrap();
+    if let Some(reason) = display.unsupported_reason() {
+        return println!("SKIP: {reason}");
+    }
+    let formats = display.formats().unwrap();
+    println!("{display}: {} formats, {:?}", formats.len(), display.dma_buf_import());
+    assert!(formats.iter().any(|format| format.fourcc == Fourcc::ABGR8888 && !format.assumed), "{formats:?}");
+    let request = Request::new(Size::new(32, 32), Fourcc::ABGR8888).require_dma_buf();
+    let Some(buffer) = or_skip(device.allocate(&request)) else { return };
+    let import = |options: ImportOptions| Image::import_with(&display, &buffer, &options).unwrap_err();
+    let error = import(ImportOptions { plane: Some(1), ..ImportOptions::default() });
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    let error = import(ImportOptions { plane: Some(0), ..ImportOptions::default() });
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let error = import(ImportOptions { reinterpret: Some(Fourcc::R8), ..ImportOptions::default() });
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    // Told, not told, and by itself: the same picture each time.
+    for modifier in [UseModifier::Auto, UseModifier::Explicit, UseModifier::Implicit] {
+        let options = ImportOptions { modifier, ..ImportOptions::default() };
+        if let Some(image) = or_skip(Image::import_with(&display, &buffer, &options)) {
+            println!("{modifier:?}: {image:?}");
+            assert_eq!(
+                (image.size(), image.fourcc(), image.external_only()),
+                (Size::new(32, 32), Fourcc::ABGR8888, false)
+            );
+        }
+    }
 }

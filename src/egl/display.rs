@@ -57,6 +57,7 @@ unsafe impl Sync for Inner {}
 /// Entry points behind an extension or a version, present where this display offers them.
 #[derive(Default)]
 pub(crate) struct Functions {
+    display_driver_name: Option<unsafe extern "system" fn(Handle) -> *const c_char>,
     pub(crate) create_image: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const usize) -> Handle>,
     pub(crate) create_image_khr: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const i32) -> Handle>,
     pub(crate) destroy_image: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
@@ -89,6 +90,9 @@ impl Display {
     /// Opens the first display that initialises and offers OpenGL ES: the board's platforms in order, each on the
     /// device's render nodes, best first.
     ///
+    /// A software renderer on a render node is the last choice of its platform: it maps dumb buffers with an ioctl that
+    /// render nodes refuse, and Mesa 25 then reads through a null pointer. On the primary node the same works.
+    ///
     /// # Errors
     /// `NotFound` where libEGL is missing; `Unsupported` with every attempt and its reason.
     pub fn open(device: &Device) -> Result<Self> {
@@ -105,8 +109,15 @@ impl Display {
             if on.is_empty() {
                 attempts.push(format!("{platform}: no DRM node could be opened"));
             }
+            let mut last_choice = None;
             for node in on {
                 match Self::open_on(device, *platform, node) {
+                    Ok(opened) if opened.is_software_on_render_node() => {
+                        attempts.push(format!(
+                            "{opened}: renders in software, and a render node does not map dumb buffers"
+                        ));
+                        last_choice = last_choice.or(Some(opened));
+                    }
                     Ok(opened) => {
                         tracing::debug!("opened {opened}");
                         return Ok(opened);
@@ -116,6 +127,10 @@ impl Display {
                         None => format!("{platform}: {error}"),
                     }),
                 }
+            }
+            if let Some(opened) = last_choice {
+                tracing::debug!("opened {opened}");
+                return Ok(opened);
             }
         }
         Err(Error::unsupported("EGL display", format!("none works: {}", attempts.join(" | ")))
@@ -243,6 +258,22 @@ impl Display {
         &self.0.client_apis
     }
 
+    /// The driver's own name (`panfrost`, `kms_swrast`), where `EGL_MESA_query_driver` tells it.
+    #[doc(alias = "EGL_MESA_query_driver")]
+    pub fn driver_name(&self) -> Option<String> {
+        let get = self.0.functions.display_driver_name?;
+        // SAFETY: the extension is listed; the string lives as long as the display, or is null.
+        unsafe {
+            let text = get(self.0.raw);
+            if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
+        }
+    }
+
+    fn is_software_on_render_node(&self) -> bool {
+        let software = || self.driver_name().is_some_and(|name| matches!(name.as_str(), "kms_swrast" | "swrast"));
+        self.0.node.as_ref().is_some_and(DrmNode::is_render) && software()
+    }
+
     /// What this display offers.
     pub fn extensions(&self) -> &Extensions {
         &self.0.extensions
@@ -345,6 +376,7 @@ impl Functions {
         let khr_sync = fence_sync || native_fence || extensions.has("EGL_KHR_reusable_sync");
         let khr_wait = extensions.has("EGL_KHR_wait_sync");
         let mut functions = Self {
+            display_driver_name: load!(extensions.has("EGL_MESA_query_driver"), c"eglGetDisplayDriverName"),
             create_image: load!(core, c"eglCreateImage"),
             create_image_khr: load!(image_base, c"eglCreateImageKHR"),
             destroy_image: load!(core, c"eglDestroyImage"),
