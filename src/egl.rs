@@ -10,7 +10,9 @@
 use std::fmt;
 
 pub mod context;
+mod device;
 pub mod display;
+mod faults;
 pub mod formats;
 pub mod image;
 pub(crate) mod library;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::formats::{DmaBufImport, FormatSupport};
 use super::library::Library;
-use super::{EglError, Extensions, raw};
+use super::{EglError, Extensions, device, raw};
 #[cfg(feature = "gbm")]
 use crate::allocator::gbm::GbmDevice;
 use crate::board::EglPlatform;
@@ -24,8 +24,6 @@ const EGL_CLIENT_APIS: i32 = 0x308D;
 const PLATFORM_GBM_KHR: u32 = 0x31D7;
 const PLATFORM_DEVICE_EXT: u32 = 0x313F;
 const PLATFORM_SURFACELESS_MESA: u32 = 0x31DD;
-const DRM_DEVICE_FILE_EXT: i32 = 0x3233;
-const DRM_RENDER_NODE_FILE_EXT: i32 = 0x3377;
 
 /// An initialised EGL display. Clones share it; the last one terminates it.
 ///
@@ -44,6 +42,7 @@ struct Inner {
     extensions: Extensions,
     functions: Functions,
     formats: OnceLock<Vec<FormatSupport>>,
+    gl_version: OnceLock<String>,
     // The native display must outlive eglTerminate, which Drop calls before any field goes.
     #[cfg(feature = "gbm")]
     _gbm: Option<GbmDevice>,
@@ -178,7 +177,7 @@ impl Display {
             }
             EglPlatform::Device => {
                 check_client(library, "device", &["EGL_EXT_platform_device"])?;
-                platform_display(library, PLATFORM_DEVICE_EXT, egl_device(library, path)?)?
+                platform_display(library, PLATFORM_DEVICE_EXT, device::find(library, path)?)?
             }
             EglPlatform::Surfaceless => {
                 check_client(library, "surfaceless", &["EGL_MESA_platform_surfaceless"])?;
@@ -225,6 +224,7 @@ impl Display {
             functions: Functions::resolve(library, version, &extensions),
             extensions,
             formats: OnceLock::new(),
+            gl_version: OnceLock::new(),
             #[cfg(feature = "gbm")]
             _gbm: gbm,
         });
@@ -269,9 +269,28 @@ impl Display {
         }
     }
 
+    /// The CPU draws, as far as the driver's own name tells.
+    pub(super) fn is_software(&self) -> bool {
+        self.driver_name().is_some_and(|name| matches!(name.as_str(), "kms_swrast" | "swrast"))
+    }
+
     fn is_software_on_render_node(&self) -> bool {
-        let software = || self.driver_name().is_some_and(|name| matches!(name.as_str(), "kms_swrast" | "swrast"));
-        self.0.node.as_ref().is_some_and(DrmNode::is_render) && software()
+        self.0.node.as_ref().is_some_and(DrmNode::is_render) && self.is_software()
+    }
+
+    /// The DRM node that the driver works on: the one it was asked for, else the one it says.
+    pub(super) fn driver_node(&self) -> Option<PathBuf> {
+        let asked = self.0.node.as_ref().map(|node| node.path().to_owned());
+        asked.or_else(|| device::files(self.0.library, self.0.raw).into_iter().next().map(PathBuf::from))
+    }
+
+    /// Remembers `GL_VERSION`, which has the driver's version: EGL's own strings do not.
+    pub(crate) fn note_gl_version(&self, text: &str) {
+        let _ = self.0.gl_version.set(text.to_owned());
+    }
+
+    pub(super) fn gl_version(&self) -> Option<&str> {
+        self.0.gl_version.get().map(String::as_str)
     }
 
     /// What this display offers.
@@ -452,68 +471,4 @@ fn check_display(library: &Library, op: &'static str, what: &str, raw: Handle) -
     // EGL_NO_DISPLAY with EGL_SUCCESS is the specified answer for "no such display".
     let why = if error == EglError::SUCCESS { "no such display".into() } else { error.to_string() };
     Err(Error::unsupported(op, format!("{what}: {why}")))
-}
-
-/// The EGL device of a DRM node, or the first one.
-fn egl_device(library: &Library, node: Option<&Path>) -> Result<Handle> {
-    let client = &library.client_extensions;
-    if !client.has("EGL_EXT_device_base") && !client.has("EGL_EXT_device_enumeration") {
-        return Err(Error::unsupported("EGL_EXT_device_enumeration", "libEGL does not list its devices"));
-    }
-    let address = library.egl_address(c"eglQueryDevicesEXT");
-    if address.is_null() {
-        return Err(Error::unsupported("eglQueryDevicesEXT", "offered, and libEGL has no such function"));
-    }
-    type QueryDevices = unsafe extern "system" fn(i32, *mut Handle, *mut i32) -> u32;
-    // SAFETY: the extension is listed and the address is not null.
-    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDevices>(address) };
-    let mut devices = [std::ptr::null_mut(); 64];
-    let mut count = 0;
-    // SAFETY: the array has as many places as said.
-    if unsafe { query(devices.len() as i32, devices.as_mut_ptr(), &mut count) } == 0 {
-        return Err(Error::unsupported("eglQueryDevicesEXT", library.last_error().to_string()));
-    }
-    let devices = &devices[..usize::try_from(count).unwrap_or(0).min(devices.len())];
-    let Some(node) = node else {
-        return devices
-            .first()
-            .copied()
-            .ok_or_else(|| Error::unsupported("eglQueryDevicesEXT", "libEGL lists no device"));
-    };
-    let files: Vec<Vec<String>> = devices.iter().map(|device| device_files(library, *device)).collect();
-    let found = files.iter().position(|files| files.iter().any(|file| Path::new(file) == node));
-    found.map(|index| devices[index]).ok_or_else(|| {
-        let names: Vec<String> = files.iter().map(|files| format!("[{}]", files.join(", "))).collect();
-        Error::unsupported(
-            "EGL_EXT_device_drm",
-            format!("no EGL device is {}; their files: {}", node.display(), names.join(" ")),
-        )
-    })
-}
-
-/// The DRM nodes an EGL device says it is.
-fn device_files(library: &Library, device: Handle) -> Vec<String> {
-    let address = library.egl_address(c"eglQueryDeviceStringEXT");
-    if address.is_null() {
-        return Vec::new();
-    }
-    type QueryDeviceString = unsafe extern "system" fn(Handle, i32) -> *const c_char;
-    // SAFETY: EGL_EXT_device_base (or _query, listed with it) names this function; the address is not null.
-    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDeviceString>(address) };
-    let string = |name| {
-        // SAFETY: the device was listed by this library; a string is static and NUL-terminated, or null.
-        unsafe {
-            let text = query(device, name);
-            if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
-        }
-    };
-    let extensions = Extensions::new(string(EGL_EXTENSIONS).unwrap_or_default());
-    let mut files = Vec::new();
-    if extensions.has("EGL_EXT_device_drm") {
-        files.extend(string(DRM_DEVICE_FILE_EXT));
-    }
-    if extensions.has("EGL_EXT_device_drm_render_node") {
-        files.extend(string(DRM_RENDER_NODE_FILE_EXT));
-    }
-    files
 }
