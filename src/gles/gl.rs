@@ -52,6 +52,11 @@ impl Caps {
     pub fn at_least(&self, major: u8, minor: u8) -> bool {
         self.version >= (major, minor)
     }
+
+    /// Whether shaders in GLSL ES 3.00 may sample external textures; those in 1.00 may wherever there are any.
+    pub fn has_external_essl300(&self) -> bool {
+        self.at_least(3, 0) && self.extensions.has("GL_OES_EGL_image_external_essl3")
+    }
 }
 
 /// Loaded functions and facts of one context, kept with it between `make_current` calls.
