@@ -3,11 +3,13 @@
 //! In: a [`Device`] and the platforms of its board. Out: a [`Display`] that says what it can import.
 //! Not here: proof that an import works on this machine (pixels decide that), formats (`formats`), contexts.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use super::device_list::egl_device;
 use super::formats::{DmaBufImport, FormatSupport};
+use super::functions::Functions;
 use super::library::Library;
 use super::{EglError, Extensions, raw};
 #[cfg(feature = "gbm")]
@@ -24,8 +26,6 @@ const EGL_CLIENT_APIS: i32 = 0x308D;
 const PLATFORM_GBM_KHR: u32 = 0x31D7;
 const PLATFORM_DEVICE_EXT: u32 = 0x313F;
 const PLATFORM_SURFACELESS_MESA: u32 = 0x31DD;
-const DRM_DEVICE_FILE_EXT: i32 = 0x3233;
-const DRM_RENDER_NODE_FILE_EXT: i32 = 0x3377;
 
 /// An initialised EGL display. Clones share it; the last one terminates it.
 ///
@@ -53,24 +53,6 @@ struct Inner {
 unsafe impl Send for Inner {}
 // SAFETY: as above; nothing in it changes after it is built except through OnceLock.
 unsafe impl Sync for Inner {}
-
-/// Entry points behind an extension or a version, present where this display offers them.
-#[derive(Default)]
-pub(crate) struct Functions {
-    display_driver_name: Option<unsafe extern "system" fn(Handle) -> *const c_char>,
-    pub(crate) create_image: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const usize) -> Handle>,
-    pub(crate) create_image_khr: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const i32) -> Handle>,
-    pub(crate) destroy_image: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
-    pub(crate) query_dma_buf_formats: Option<unsafe extern "system" fn(Handle, i32, *mut i32, *mut i32) -> u32>,
-    pub(crate) query_dma_buf_modifiers:
-        Option<unsafe extern "system" fn(Handle, i32, i32, *mut u64, *mut u32, *mut i32) -> u32>,
-    pub(crate) create_sync: Option<unsafe extern "system" fn(Handle, u32, *const usize) -> Handle>,
-    pub(crate) create_sync_khr: Option<unsafe extern "system" fn(Handle, u32, *const i32) -> Handle>,
-    pub(crate) destroy_sync: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
-    pub(crate) client_wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32, u64) -> i32>,
-    pub(crate) wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32) -> i32>,
-    pub(crate) dup_native_fence_fd: Option<unsafe extern "system" fn(Handle, Handle) -> i32>,
-}
 
 struct Entry {
     library: *const Library,
@@ -358,58 +340,6 @@ impl Drop for Inner {
     }
 }
 
-impl Functions {
-    fn resolve(library: &Library, version: (i32, i32), extensions: &Extensions) -> Self {
-        let core = version >= (1, 5);
-        macro_rules! load {
-            ($condition:expr, $name:literal) => {{
-                let address = if $condition { library.egl_address($name) } else { std::ptr::null_mut() };
-                // SAFETY: the version or the extension string names this function, whose C type is the field's; a null
-                // address becomes None.
-                unsafe { std::mem::transmute::<*mut c_void, Option<_>>(address) }
-            }};
-        }
-        let image_base = extensions.has("EGL_KHR_image_base") || extensions.has("EGL_KHR_image");
-        let modifiers = extensions.has("EGL_EXT_image_dma_buf_import_modifiers");
-        let fence_sync = extensions.has("EGL_KHR_fence_sync");
-        let native_fence = extensions.has("EGL_ANDROID_native_fence_sync");
-        let khr_sync = fence_sync || native_fence || extensions.has("EGL_KHR_reusable_sync");
-        let khr_wait = extensions.has("EGL_KHR_wait_sync");
-        let mut functions = Self {
-            display_driver_name: load!(extensions.has("EGL_MESA_query_driver"), c"eglGetDisplayDriverName"),
-            create_image: load!(core, c"eglCreateImage"),
-            create_image_khr: load!(image_base, c"eglCreateImageKHR"),
-            destroy_image: load!(core, c"eglDestroyImage"),
-            query_dma_buf_formats: load!(modifiers, c"eglQueryDmaBufFormatsEXT"),
-            query_dma_buf_modifiers: load!(modifiers, c"eglQueryDmaBufModifiersEXT"),
-            create_sync: load!(core, c"eglCreateSync"),
-            create_sync_khr: load!(khr_sync, c"eglCreateSyncKHR"),
-            destroy_sync: load!(core, c"eglDestroySync"),
-            client_wait_sync: load!(core, c"eglClientWaitSync"),
-            wait_sync: load!(khr_wait, c"eglWaitSyncKHR"),
-            dup_native_fence_fd: load!(native_fence, c"eglDupNativeFenceFDANDROID"),
-        };
-        if functions.destroy_image.is_none() {
-            functions.destroy_image = load!(image_base, c"eglDestroyImageKHR");
-        }
-        if functions.destroy_image.is_none() {
-            functions.create_image = None;
-            functions.create_image_khr = None;
-        }
-        // The KHR functions and those of the core differ in name only, except creation.
-        if functions.destroy_sync.is_none() {
-            functions.destroy_sync = load!(khr_sync, c"eglDestroySyncKHR");
-        }
-        if functions.wait_sync.is_none() {
-            functions.wait_sync = load!(core, c"eglWaitSync");
-        }
-        if functions.client_wait_sync.is_none() {
-            functions.client_wait_sync = load!(khr_sync, c"eglClientWaitSyncKHR");
-        }
-        functions
-    }
-}
-
 /// Fails where libEGL lists its platforms and this one is not among them.
 fn check_client(library: &Library, platform: &str, names: &[&str]) -> Result<()> {
     let client = &library.client_extensions;
@@ -452,68 +382,4 @@ fn check_display(library: &Library, op: &'static str, what: &str, raw: Handle) -
     // EGL_NO_DISPLAY with EGL_SUCCESS is the specified answer for "no such display".
     let why = if error == EglError::SUCCESS { "no such display".into() } else { error.to_string() };
     Err(Error::unsupported(op, format!("{what}: {why}")))
-}
-
-/// The EGL device of a DRM node, or the first one.
-fn egl_device(library: &Library, node: Option<&Path>) -> Result<Handle> {
-    let client = &library.client_extensions;
-    if !client.has("EGL_EXT_device_base") && !client.has("EGL_EXT_device_enumeration") {
-        return Err(Error::unsupported("EGL_EXT_device_enumeration", "libEGL does not list its devices"));
-    }
-    let address = library.egl_address(c"eglQueryDevicesEXT");
-    if address.is_null() {
-        return Err(Error::unsupported("eglQueryDevicesEXT", "offered, and libEGL has no such function"));
-    }
-    type QueryDevices = unsafe extern "system" fn(i32, *mut Handle, *mut i32) -> u32;
-    // SAFETY: the extension is listed and the address is not null.
-    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDevices>(address) };
-    let mut devices = [std::ptr::null_mut(); 64];
-    let mut count = 0;
-    // SAFETY: the array has as many places as said.
-    if unsafe { query(devices.len() as i32, devices.as_mut_ptr(), &mut count) } == 0 {
-        return Err(Error::unsupported("eglQueryDevicesEXT", library.last_error().to_string()));
-    }
-    let devices = &devices[..usize::try_from(count).unwrap_or(0).min(devices.len())];
-    let Some(node) = node else {
-        return devices
-            .first()
-            .copied()
-            .ok_or_else(|| Error::unsupported("eglQueryDevicesEXT", "libEGL lists no device"));
-    };
-    let files: Vec<Vec<String>> = devices.iter().map(|device| device_files(library, *device)).collect();
-    let found = files.iter().position(|files| files.iter().any(|file| Path::new(file) == node));
-    found.map(|index| devices[index]).ok_or_else(|| {
-        let names: Vec<String> = files.iter().map(|files| format!("[{}]", files.join(", "))).collect();
-        Error::unsupported(
-            "EGL_EXT_device_drm",
-            format!("no EGL device is {}; their files: {}", node.display(), names.join(" ")),
-        )
-    })
-}
-
-/// The DRM nodes an EGL device says it is.
-fn device_files(library: &Library, device: Handle) -> Vec<String> {
-    let address = library.egl_address(c"eglQueryDeviceStringEXT");
-    if address.is_null() {
-        return Vec::new();
-    }
-    type QueryDeviceString = unsafe extern "system" fn(Handle, i32) -> *const c_char;
-    // SAFETY: EGL_EXT_device_base (or _query, listed with it) names this function; the address is not null.
-    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDeviceString>(address) };
-    let string = |name| {
-        // SAFETY: the device was listed by this library; a string is static and NUL-terminated, or null.
-        unsafe {
-            let text = query(device, name);
-            if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
-        }
-    };
-    let extensions = Extensions::new(string(EGL_EXTENSIONS).unwrap_or_default());
-    let mut files = Vec::new();
-    if extensions.has("EGL_EXT_device_drm") {
-        files.extend(string(DRM_DEVICE_FILE_EXT));
-    }
-    if extensions.has("EGL_EXT_device_drm_render_node") {
-        files.extend(string(DRM_RENDER_NODE_FILE_EXT));
-    }
-    files
 }
