@@ -644,20 +644,20 @@ fn driver_messages_reach_tracing() {
         fn exit(&self, _: &span::Id) {}
     }
 
+    // For the whole process: with one listener of one thread, tracing remembers the answer of the threads without.
     let heard = Listener::default();
-    tracing::subscriber::with_default(heard.clone(), || {
-        let options = ContextOptions { debug: true, ..ContextOptions::default() };
-        let context = Context::with_options(&display(), &options).unwrap();
-        let gl = context.make_current().unwrap();
-        if !gl.caps().extensions.has("GL_KHR_debug") {
-            return println!("SKIP: {gl:?} has no GL_KHR_debug");
-        }
-        // A shader that does not compile is what a driver reports.
-        let version = newest(&gl);
-        program(&gl, version, &[], &body(version, "no_such_name")).unwrap_err();
-        let heard = heard.0.lock().unwrap();
-        assert!(heard.iter().any(|text| text.contains("no_such_name")), "{heard:?}");
-    });
+    tracing::subscriber::set_global_default(heard.clone()).unwrap();
+    let options = ContextOptions { debug: true, ..ContextOptions::default() };
+    let context = Context::with_options(&display(), &options).unwrap();
+    let gl = context.make_current().unwrap();
+    if !gl.caps().extensions.has("GL_KHR_debug") {
+        return println!("SKIP: {gl:?} has no GL_KHR_debug");
+    }
+    // A shader that does not compile is what a driver reports.
+    let version = newest(&gl);
+    program(&gl, version, &[], &body(version, "no_such_name")).unwrap_err();
+    let heard = heard.0.lock().unwrap();
+    assert!(heard.iter().any(|text| text.contains("no_such_name")), "{heard:?}");
 }
 
 /// The memory of a picture, plane by plane, without a copy; through both entry points of EGL.

@@ -23,6 +23,7 @@ type Handle = *mut c_void;
 const EGL_VENDOR: i32 = 0x3053;
 const EGL_EXTENSIONS: i32 = 0x3055;
 const EGL_CLIENT_APIS: i32 = 0x308D;
+#[cfg(feature = "gbm")]
 const PLATFORM_GBM_KHR: u32 = 0x31D7;
 const PLATFORM_DEVICE_EXT: u32 = 0x313F;
 const PLATFORM_SURFACELESS_MESA: u32 = 0x31DD;
@@ -125,7 +126,7 @@ impl Display {
     ///
     /// # Errors
     /// `NotFound`: libEGL is missing. `InvalidInput`: GBM without a node. `Unsupported`: the platform, or OpenGL ES on
-    /// it, is not offered. Those of [`GbmDevice`](crate::allocator::gbm::GbmDevice).
+    /// it, is not offered. Those of `GbmDevice::open`.
     #[doc(alias = "eglGetPlatformDisplay")]
     pub fn open_on(device: &Device, platform: EglPlatform, node: Option<&DrmNode>) -> Result<Self> {
         let library = Library::open(&device.board().egl)?;
