@@ -7,7 +7,8 @@ use darkframe::board::{Board, EglPlatform};
 use darkframe::buffer::Access;
 use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
 use darkframe::device::Device;
-use darkframe::egl::{Context, ContextOptions, Display, Image, ImportOptions, UseModifier};
+use darkframe::egl::raw::{Limit, open_limited};
+use darkframe::egl::{Context, ContextOptions, Display, FenceWay, Image, ImportOptions, UseModifier};
 use darkframe::error::{ErrorKind, Result};
 use darkframe::format::Fourcc;
 use darkframe::gles::program::Uniform;
@@ -665,10 +666,14 @@ fn driver_messages_reach_tracing() {
 fn planes_of_a_dma_buf_are_read_where_they_lie() {
     let device = Device::open(&Board::generic()).unwrap();
     let display = Display::open(&device).unwrap();
+    read_planes(&device, &display, &[false, true]);
+}
+
+fn read_planes(device: &Device, display: &Display, ways: &[bool]) {
     if let Some(reason) = display.unsupported_reason() {
         return println!("SKIP: {reason}");
     }
-    let context = Context::new(&display).unwrap();
+    let context = Context::new(display).unwrap();
     let gl = context.make_current().unwrap();
     let size = Size::new(36, 18);
     let color = Color { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Left, transfer: Transfer::Bt709 };
@@ -696,12 +701,12 @@ fn planes_of_a_dma_buf_are_read_where_they_lie() {
                 }
             }
         }
-        for force_khr in [false, true] {
+        for force_khr in ways.iter().copied() {
             let import = |view: &darkframe::gles::PlaneView| {
                 let reinterpret = Some(view.fourcc);
                 let options =
                     ImportOptions { plane: Some(view.plane), reinterpret, force_khr, ..ImportOptions::default() };
-                let texture = Texture::from_image(&gl, &Image::import_with(&display, &buffer, &options)?)?;
+                let texture = Texture::from_image(&gl, &Image::import_with(display, &buffer, &options)?)?;
                 texture.set_filter(&gl, Filter::Nearest)?;
                 assert_eq!(texture.size(), view.size);
                 Ok(texture)
@@ -824,4 +829,48 @@ fn external_yuv_follows_the_hints() {
         }
     }
     gl.check().unwrap();
+}
+
+/// What vendor drivers of small boards lack, one after the other and all at once: EGL 1.4 with KHR functions, no context
+/// without a surface, no native fences, no fences at all, no modifiers.
+#[test]
+fn drivers_that_offer_less_still_work() {
+    let native = ["EGL_ANDROID_native_fence_sync"];
+    let all_fences =
+        ["EGL_ANDROID_native_fence_sync", "EGL_KHR_fence_sync", "EGL_KHR_wait_sync", "EGL_KHR_reusable_sync"];
+    let surfaceless = ["EGL_KHR_surfaceless_context"];
+    let configless = ["EGL_KHR_no_config_context", "EGL_MESA_configless_context"];
+    let robust = ["EGL_EXT_create_context_robustness", "EGL_KHR_create_context"];
+    let modifiers = ["EGL_EXT_image_dma_buf_import_modifiers"];
+    let everything = [&all_fences[..], &surfaceless, &configless, &robust, &modifiers].concat();
+    let device = Device::open(&Board::generic()).unwrap();
+    let whole = Display::open(&device).unwrap();
+    let cases: [&[&str]; 8] = [&[], &native, &all_fences, &surfaceless, &configless, &robust, &modifiers, &everything];
+    for hidden in cases {
+        let limit = Limit { version: (1, 4), hidden };
+        let display = open_limited(&device, whole.platform(), whole.node(), limit).unwrap();
+        assert_eq!(display.version(), (1, 4));
+        let Some(context) = or_skip(Context::new(&display)) else { continue };
+        // No pbuffers on this platform and no context without a surface: nothing is left.
+        let Some(gl) = or_skip(context.make_current()) else { continue };
+        clear_and_draw(&gl);
+        let ways = gl.fence_ways();
+        println!("without {hidden:?}: {ways:?}, robust {}", context.is_robust());
+        if hidden.contains(&"EGL_KHR_fence_sync") {
+            assert_eq!((ways.out, ways.into), (FenceWay::Finish, FenceWay::ClientWait));
+        } else if hidden == native {
+            assert_eq!((ways.out, ways.into), (FenceWay::ClientWait, FenceWay::ClientWait));
+        }
+        gl.clear([1.0; 4]);
+        if let Some(fence) = gl.fence().unwrap() {
+            fence.wait(None).unwrap();
+        }
+        gl.check().unwrap();
+        drop(gl);
+        if display.dma_buf_import().is_some() {
+            read_planes(&device, &display, &[false]);
+        }
+    }
+    // The whole display was not terminated with the limited ones.
+    Context::new(&whole).unwrap().make_current().unwrap().check().unwrap();
 }

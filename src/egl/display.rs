@@ -44,6 +44,7 @@ struct Inner {
     client_apis: String,
     extensions: Extensions,
     functions: Functions,
+    limited: bool,
     formats: OnceLock<Vec<FormatSupport>>,
     // The native display must outlive eglTerminate, which Drop calls before any field goes.
     #[cfg(feature = "gbm")]
@@ -54,6 +55,15 @@ struct Inner {
 unsafe impl Send for Inner {}
 // SAFETY: as above; nothing in it changes after it is built except through OnceLock.
 unsafe impl Sync for Inner {}
+
+/// Less than a driver offers: what an older one would.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit<'a> {
+    /// The highest EGL version.
+    pub version: (i32, i32),
+    /// Extensions that are not to be seen.
+    pub hidden: &'a [&'a str],
+}
 
 struct Entry {
     library: *const Library,
@@ -129,14 +139,25 @@ impl Display {
     /// it, is not offered. Those of `GbmDevice::open`.
     #[doc(alias = "eglGetPlatformDisplay")]
     pub fn open_on(device: &Device, platform: EglPlatform, node: Option<&DrmNode>) -> Result<Self> {
+        Self::open_limited(device, platform, node, None)
+    }
+
+    /// As [`Display::open_on`], with less than the driver offers; such a display is not shared.
+    pub(super) fn open_limited(
+        device: &Device,
+        platform: EglPlatform,
+        node: Option<&DrmNode>,
+        limit: Option<Limit<'_>>,
+    ) -> Result<Self> {
         let library = Library::open(&device.board().egl)?;
         let mut displays = DISPLAYS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         displays.retain(|entry| entry.inner.strong_count() > 0);
         let path = node.map(DrmNode::path);
-        let known = displays.iter().find(|entry| {
+        let known = displays.iter().filter(|entry| {
             std::ptr::eq(entry.library, library) && entry.platform == platform && entry.node.as_deref() == path
         });
-        if let Some(inner) = known.and_then(|entry| entry.inner.upgrade()) {
+        let whole = |entry: &Entry| entry.inner.upgrade().filter(|inner| !inner.limited && limit.is_none());
+        if let Some(inner) = known.into_iter().find_map(whole) {
             return Ok(Self(inner));
         }
 
@@ -174,7 +195,7 @@ impl Display {
             }
         };
         // Two ways may lead to one display (the default one may be the surfaceless one).
-        if let Some(inner) = displays.iter().find(|entry| entry.raw == raw).and_then(|entry| entry.inner.upgrade()) {
+        if let Some(inner) = displays.iter().filter(|entry| entry.raw == raw).find_map(whole) {
             return Ok(Self(inner));
         }
 
@@ -195,8 +216,13 @@ impl Display {
                 format!("{platform}: no OpenGL_ES among \"{client_apis}\""),
             ));
         }
-        let extensions = Extensions::new(text(EGL_EXTENSIONS));
-        let version = (major, minor);
+        let mut extensions = Extensions::new(text(EGL_EXTENSIONS));
+        let mut version = (major, minor);
+        if let Some(limit) = &limit {
+            version = version.min(limit.version);
+            let kept: Vec<&str> = extensions.iter().filter(|name| !limit.hidden.contains(name)).collect();
+            extensions = Extensions::new(kept.join(" "));
+        }
         let inner = Arc::new(Inner {
             library,
             raw,
@@ -207,6 +233,7 @@ impl Display {
             client_apis,
             functions: Functions::resolve(library, version, &extensions),
             extensions,
+            limited: limit.is_some(),
             formats: OnceLock::new(),
             #[cfg(feature = "gbm")]
             _gbm: gbm,
