@@ -10,10 +10,11 @@
 use std::fmt;
 
 pub mod context;
-mod device;
+mod device_list;
 pub mod display;
 mod faults;
 pub mod formats;
+mod functions;
 pub mod image;
 pub(crate) mod library;
 #[doc(hidden)]

@@ -7,7 +7,8 @@ use darkframe::board::{Board, EglPlatform};
 use darkframe::buffer::Access;
 use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
 use darkframe::device::Device;
-use darkframe::egl::{Context, ContextOptions, Display, Image, ImportOptions, UseModifier};
+use darkframe::egl::raw::{Limit, open_limited};
+use darkframe::egl::{Context, ContextOptions, Display, FenceWay, Image, ImportOptions, UseModifier};
 use darkframe::error::{ErrorKind, Result};
 use darkframe::format::Fourcc;
 use darkframe::gles::program::Uniform;
@@ -644,20 +645,20 @@ fn driver_messages_reach_tracing() {
         fn exit(&self, _: &span::Id) {}
     }
 
+    // For the whole process: with one listener of one thread, tracing remembers the answer of the threads without.
     let heard = Listener::default();
-    tracing::subscriber::with_default(heard.clone(), || {
-        let options = ContextOptions { debug: true, ..ContextOptions::default() };
-        let context = Context::with_options(&display(), &options).unwrap();
-        let gl = context.make_current().unwrap();
-        if !gl.caps().extensions.has("GL_KHR_debug") {
-            return println!("SKIP: {gl:?} has no GL_KHR_debug");
-        }
-        // A shader that does not compile is what a driver reports.
-        let version = newest(&gl);
-        program(&gl, version, &[], &body(version, "no_such_name")).unwrap_err();
-        let heard = heard.0.lock().unwrap();
-        assert!(heard.iter().any(|text| text.contains("no_such_name")), "{heard:?}");
-    });
+    tracing::subscriber::set_global_default(heard.clone()).unwrap();
+    let options = ContextOptions { debug: true, ..ContextOptions::default() };
+    let context = Context::with_options(&display(), &options).unwrap();
+    let gl = context.make_current().unwrap();
+    if !gl.caps().extensions.has("GL_KHR_debug") {
+        return println!("SKIP: {gl:?} has no GL_KHR_debug");
+    }
+    // A shader that does not compile is what a driver reports.
+    let version = newest(&gl);
+    program(&gl, version, &[], &body(version, "no_such_name")).unwrap_err();
+    let heard = heard.0.lock().unwrap();
+    assert!(heard.iter().any(|text| text.contains("no_such_name")), "{heard:?}");
 }
 
 /// The memory of a picture, plane by plane, without a copy; through both entry points of EGL.
@@ -665,10 +666,14 @@ fn driver_messages_reach_tracing() {
 fn planes_of_a_dma_buf_are_read_where_they_lie() {
     let device = Device::open(&Board::generic()).unwrap();
     let display = Display::open(&device).unwrap();
+    read_planes(&device, &display, &[false, true]);
+}
+
+fn read_planes(device: &Device, display: &Display, ways: &[bool]) {
     if let Some(reason) = display.unsupported_reason() {
         return println!("SKIP: {reason}");
     }
-    let context = Context::new(&display).unwrap();
+    let context = Context::new(display).unwrap();
     let gl = context.make_current().unwrap();
     let size = Size::new(36, 18);
     let color = Color { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Left, transfer: Transfer::Bt709 };
@@ -696,12 +701,12 @@ fn planes_of_a_dma_buf_are_read_where_they_lie() {
                 }
             }
         }
-        for force_khr in [false, true] {
+        for force_khr in ways.iter().copied() {
             let import = |view: &darkframe::gles::PlaneView| {
                 let reinterpret = Some(view.fourcc);
                 let options =
                     ImportOptions { plane: Some(view.plane), reinterpret, force_khr, ..ImportOptions::default() };
-                let texture = Texture::from_image(&gl, &Image::import_with(&display, &buffer, &options)?)?;
+                let texture = Texture::from_image(&gl, &Image::import_with(display, &buffer, &options)?)?;
                 texture.set_filter(&gl, Filter::Nearest)?;
                 assert_eq!(texture.size(), view.size);
                 Ok(texture)
@@ -758,4 +763,114 @@ fn imports_that_cannot_be_are_refused_before_the_driver() {
             );
         }
     }
+}
+
+/// The driver's own conversion follows the colour of the frame.
+#[test]
+fn external_yuv_follows_the_hints() {
+    let device = Device::open(&Board::generic()).unwrap();
+    let display = Display::open(&device).unwrap();
+    if let Some(reason) = display.unsupported_reason() {
+        return println!("SKIP: {reason}");
+    }
+    let context = Context::new(&display).unwrap();
+    let gl = context.make_current().unwrap();
+    let size = Size::new(32, 16);
+    for fourcc in [Fourcc::NV12, Fourcc::YUYV] {
+        let request = Request::new(size, fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).require_dma_buf();
+        let Some(buffer) = or_skip(device.allocate(&request)) else { continue };
+        {
+            let mut map = buffer.map(Access::Write).unwrap();
+            match fourcc {
+                Fourcc::NV12 => {
+                    map.plane_mut(0).fill(165);
+                    map.plane_mut(1).chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&[145, 40]));
+                }
+                _ => map.plane_mut(0).chunks_exact_mut(4).for_each(|four| four.copy_from_slice(&[165, 145, 165, 40])),
+            }
+        }
+        for (matrix, range) in SIX {
+            let color = Color { matrix, range, siting: Siting::Left, transfer: Transfer::Bt709 };
+            let options = ImportOptions { color: Some(color), ..ImportOptions::default() };
+            let image = match Image::import_with(&display, &buffer, &options) {
+                Ok(image) => image,
+                // Known: Mesa 25.0 on software KMS advertises NV12 and refuses every import of it.
+                Err(error) if gl.caps().version_text.contains("Mesa 25.0") && fourcc == Fourcc::NV12 => {
+                    println!("known fault: {error}");
+                    assert!(error.detail().contains("EGL_BAD_ALLOC"), "{error}");
+                    continue;
+                }
+                Err(error) => panic!("{error:?}"),
+            };
+            // The image outlives the texture made of it, and each texture is a fresh name.
+            let texture = Texture::external(&gl, &image).unwrap();
+            texture.set_filter(&gl, Filter::Nearest).unwrap();
+            assert_eq!(texture.set_wrap(&gl, Wrap::Repeat).unwrap_err().kind(), ErrorKind::InvalidInput);
+            if image.external_only() {
+                assert_eq!(Texture::from_image(&gl, &image).unwrap_err().kind(), ErrorKind::Unsupported);
+            }
+            let mut versions = vec![ShaderVersion::Essl100];
+            versions.extend(gl.caps().has_external_essl300().then_some(ShaderVersion::Essl300));
+            for version in versions {
+                let input = Input { name: "camera", binding: InputBinding::External, color, size };
+                let program = program(&gl, version, std::slice::from_ref(&input), &body(version, "camera()")).unwrap();
+                let framebuffer = target(&gl, size);
+                input.bind(&gl, &program, &[&texture], 0).unwrap();
+                framebuffer.bind(&gl).unwrap();
+                program.draw_triangle(&gl).unwrap();
+                let got = read(&gl, &framebuffer);
+                println!("{fourcc} {matrix:?} {range:?} {version:?}: {:?}", &got[..4]);
+                for pixel in got.chunks(4) {
+                    for (got, expected) in pixel.iter().zip(reference(&color, [165.0, 145.0, 40.0])) {
+                        assert!((f64::from(*got) - expected).abs() <= 3.0, "{fourcc} {color:?}: {got} for {expected}");
+                    }
+                }
+            }
+        }
+    }
+    gl.check().unwrap();
+}
+
+/// What vendor drivers of small boards lack, one after the other and all at once: EGL 1.4 with KHR functions, no context
+/// without a surface, no native fences, no fences at all, no modifiers.
+#[test]
+fn drivers_that_offer_less_still_work() {
+    let native = ["EGL_ANDROID_native_fence_sync"];
+    let all_fences =
+        ["EGL_ANDROID_native_fence_sync", "EGL_KHR_fence_sync", "EGL_KHR_wait_sync", "EGL_KHR_reusable_sync"];
+    let surfaceless = ["EGL_KHR_surfaceless_context"];
+    let configless = ["EGL_KHR_no_config_context", "EGL_MESA_configless_context"];
+    let robust = ["EGL_EXT_create_context_robustness", "EGL_KHR_create_context"];
+    let modifiers = ["EGL_EXT_image_dma_buf_import_modifiers"];
+    let everything = [&all_fences[..], &surfaceless, &configless, &robust, &modifiers].concat();
+    let device = Device::open(&Board::generic()).unwrap();
+    let whole = Display::open(&device).unwrap();
+    let cases: [&[&str]; 8] = [&[], &native, &all_fences, &surfaceless, &configless, &robust, &modifiers, &everything];
+    for hidden in cases {
+        let limit = Limit { version: (1, 4), hidden };
+        let display = open_limited(&device, whole.platform(), whole.node(), limit).unwrap();
+        assert_eq!(display.version(), (1, 4));
+        let Some(context) = or_skip(Context::new(&display)) else { continue };
+        // No pbuffers on this platform and no context without a surface: nothing is left.
+        let Some(gl) = or_skip(context.make_current()) else { continue };
+        clear_and_draw(&gl);
+        let ways = gl.fence_ways();
+        println!("without {hidden:?}: {ways:?}, robust {}", context.is_robust());
+        if hidden.contains(&"EGL_KHR_fence_sync") {
+            assert_eq!((ways.out, ways.into), (FenceWay::Finish, FenceWay::ClientWait));
+        } else if hidden == native {
+            assert_eq!((ways.out, ways.into), (FenceWay::ClientWait, FenceWay::ClientWait));
+        }
+        gl.clear([1.0; 4]);
+        if let Some(fence) = gl.fence().unwrap() {
+            fence.wait(None).unwrap();
+        }
+        gl.check().unwrap();
+        drop(gl);
+        if display.dma_buf_import().is_some() {
+            read_planes(&device, &display, &[false]);
+        }
+    }
+    // The whole display was not terminated with the limited ones.
+    Context::new(&whole).unwrap().make_current().unwrap().check().unwrap();
 }

@@ -3,13 +3,15 @@
 //! In: a [`Device`] and the platforms of its board. Out: a [`Display`] that says what it can import.
 //! Not here: proof that an import works on this machine (pixels decide that), formats (`formats`), contexts.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use super::device_list::{display_files, egl_device};
 use super::formats::{DmaBufImport, FormatSupport};
+use super::functions::Functions;
 use super::library::Library;
-use super::{EglError, Extensions, device, raw};
+use super::{EglError, Extensions, raw};
 #[cfg(feature = "gbm")]
 use crate::allocator::gbm::GbmDevice;
 use crate::board::EglPlatform;
@@ -21,6 +23,7 @@ type Handle = *mut c_void;
 const EGL_VENDOR: i32 = 0x3053;
 const EGL_EXTENSIONS: i32 = 0x3055;
 const EGL_CLIENT_APIS: i32 = 0x308D;
+#[cfg(feature = "gbm")]
 const PLATFORM_GBM_KHR: u32 = 0x31D7;
 const PLATFORM_DEVICE_EXT: u32 = 0x313F;
 const PLATFORM_SURFACELESS_MESA: u32 = 0x31DD;
@@ -41,6 +44,7 @@ struct Inner {
     client_apis: String,
     extensions: Extensions,
     functions: Functions,
+    limited: bool,
     formats: OnceLock<Vec<FormatSupport>>,
     gl_version: OnceLock<String>,
     // The native display must outlive eglTerminate, which Drop calls before any field goes.
@@ -53,22 +57,13 @@ unsafe impl Send for Inner {}
 // SAFETY: as above; nothing in it changes after it is built except through OnceLock.
 unsafe impl Sync for Inner {}
 
-/// Entry points behind an extension or a version, present where this display offers them.
-#[derive(Default)]
-pub(crate) struct Functions {
-    display_driver_name: Option<unsafe extern "system" fn(Handle) -> *const c_char>,
-    pub(crate) create_image: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const usize) -> Handle>,
-    pub(crate) create_image_khr: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const i32) -> Handle>,
-    pub(crate) destroy_image: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
-    pub(crate) query_dma_buf_formats: Option<unsafe extern "system" fn(Handle, i32, *mut i32, *mut i32) -> u32>,
-    pub(crate) query_dma_buf_modifiers:
-        Option<unsafe extern "system" fn(Handle, i32, i32, *mut u64, *mut u32, *mut i32) -> u32>,
-    pub(crate) create_sync: Option<unsafe extern "system" fn(Handle, u32, *const usize) -> Handle>,
-    pub(crate) create_sync_khr: Option<unsafe extern "system" fn(Handle, u32, *const i32) -> Handle>,
-    pub(crate) destroy_sync: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
-    pub(crate) client_wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32, u64) -> i32>,
-    pub(crate) wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32) -> i32>,
-    pub(crate) dup_native_fence_fd: Option<unsafe extern "system" fn(Handle, Handle) -> i32>,
+/// Less than a driver offers: what an older one would.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit<'a> {
+    /// The highest EGL version.
+    pub version: (i32, i32),
+    /// Extensions that are not to be seen.
+    pub hidden: &'a [&'a str],
 }
 
 struct Entry {
@@ -142,17 +137,28 @@ impl Display {
     ///
     /// # Errors
     /// `NotFound`: libEGL is missing. `InvalidInput`: GBM without a node. `Unsupported`: the platform, or OpenGL ES on
-    /// it, is not offered. Those of [`GbmDevice`](crate::allocator::gbm::GbmDevice).
+    /// it, is not offered. Those of `GbmDevice::open`.
     #[doc(alias = "eglGetPlatformDisplay")]
     pub fn open_on(device: &Device, platform: EglPlatform, node: Option<&DrmNode>) -> Result<Self> {
+        Self::open_limited(device, platform, node, None)
+    }
+
+    /// As [`Display::open_on`], with less than the driver offers; such a display is not shared.
+    pub(super) fn open_limited(
+        device: &Device,
+        platform: EglPlatform,
+        node: Option<&DrmNode>,
+        limit: Option<Limit<'_>>,
+    ) -> Result<Self> {
         let library = Library::open(&device.board().egl)?;
         let mut displays = DISPLAYS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         displays.retain(|entry| entry.inner.strong_count() > 0);
         let path = node.map(DrmNode::path);
-        let known = displays.iter().find(|entry| {
+        let known = displays.iter().filter(|entry| {
             std::ptr::eq(entry.library, library) && entry.platform == platform && entry.node.as_deref() == path
         });
-        if let Some(inner) = known.and_then(|entry| entry.inner.upgrade()) {
+        let whole = |entry: &Entry| entry.inner.upgrade().filter(|inner| !inner.limited && limit.is_none());
+        if let Some(inner) = known.into_iter().find_map(whole) {
             return Ok(Self(inner));
         }
 
@@ -177,7 +183,7 @@ impl Display {
             }
             EglPlatform::Device => {
                 check_client(library, "device", &["EGL_EXT_platform_device"])?;
-                platform_display(library, PLATFORM_DEVICE_EXT, device::find(library, path)?)?
+                platform_display(library, PLATFORM_DEVICE_EXT, egl_device(library, path)?)?
             }
             EglPlatform::Surfaceless => {
                 check_client(library, "surfaceless", &["EGL_MESA_platform_surfaceless"])?;
@@ -190,7 +196,7 @@ impl Display {
             }
         };
         // Two ways may lead to one display (the default one may be the surfaceless one).
-        if let Some(inner) = displays.iter().find(|entry| entry.raw == raw).and_then(|entry| entry.inner.upgrade()) {
+        if let Some(inner) = displays.iter().filter(|entry| entry.raw == raw).find_map(whole) {
             return Ok(Self(inner));
         }
 
@@ -211,8 +217,13 @@ impl Display {
                 format!("{platform}: no OpenGL_ES among \"{client_apis}\""),
             ));
         }
-        let extensions = Extensions::new(text(EGL_EXTENSIONS));
-        let version = (major, minor);
+        let mut extensions = Extensions::new(text(EGL_EXTENSIONS));
+        let mut version = (major, minor);
+        if let Some(limit) = &limit {
+            version = version.min(limit.version);
+            let kept: Vec<&str> = extensions.iter().filter(|name| !limit.hidden.contains(name)).collect();
+            extensions = Extensions::new(kept.join(" "));
+        }
         let inner = Arc::new(Inner {
             library,
             raw,
@@ -223,6 +234,7 @@ impl Display {
             client_apis,
             functions: Functions::resolve(library, version, &extensions),
             extensions,
+            limited: limit.is_some(),
             formats: OnceLock::new(),
             gl_version: OnceLock::new(),
             #[cfg(feature = "gbm")]
@@ -281,7 +293,7 @@ impl Display {
     /// The DRM node that the driver works on: the one it was asked for, else the one it says.
     pub(super) fn driver_node(&self) -> Option<PathBuf> {
         let asked = self.0.node.as_ref().map(|node| node.path().to_owned());
-        asked.or_else(|| device::files(self.0.library, self.0.raw).into_iter().next().map(PathBuf::from))
+        asked.or_else(|| display_files(self.0.library, self.0.raw).into_iter().next().map(PathBuf::from))
     }
 
     /// Remembers `GL_VERSION`, which has the driver's version: EGL's own strings do not.
@@ -374,58 +386,6 @@ impl Drop for Inner {
         }
         // SAFETY: contexts, images and syncs hold this struct, so none is left; nobody else has the display open.
         unsafe { (self.library.core.terminate)(self.raw) };
-    }
-}
-
-impl Functions {
-    fn resolve(library: &Library, version: (i32, i32), extensions: &Extensions) -> Self {
-        let core = version >= (1, 5);
-        macro_rules! load {
-            ($condition:expr, $name:literal) => {{
-                let address = if $condition { library.egl_address($name) } else { std::ptr::null_mut() };
-                // SAFETY: the version or the extension string names this function, whose C type is the field's; a null
-                // address becomes None.
-                unsafe { std::mem::transmute::<*mut c_void, Option<_>>(address) }
-            }};
-        }
-        let image_base = extensions.has("EGL_KHR_image_base") || extensions.has("EGL_KHR_image");
-        let modifiers = extensions.has("EGL_EXT_image_dma_buf_import_modifiers");
-        let fence_sync = extensions.has("EGL_KHR_fence_sync");
-        let native_fence = extensions.has("EGL_ANDROID_native_fence_sync");
-        let khr_sync = fence_sync || native_fence || extensions.has("EGL_KHR_reusable_sync");
-        let khr_wait = extensions.has("EGL_KHR_wait_sync");
-        let mut functions = Self {
-            display_driver_name: load!(extensions.has("EGL_MESA_query_driver"), c"eglGetDisplayDriverName"),
-            create_image: load!(core, c"eglCreateImage"),
-            create_image_khr: load!(image_base, c"eglCreateImageKHR"),
-            destroy_image: load!(core, c"eglDestroyImage"),
-            query_dma_buf_formats: load!(modifiers, c"eglQueryDmaBufFormatsEXT"),
-            query_dma_buf_modifiers: load!(modifiers, c"eglQueryDmaBufModifiersEXT"),
-            create_sync: load!(core, c"eglCreateSync"),
-            create_sync_khr: load!(khr_sync, c"eglCreateSyncKHR"),
-            destroy_sync: load!(core, c"eglDestroySync"),
-            client_wait_sync: load!(core, c"eglClientWaitSync"),
-            wait_sync: load!(khr_wait, c"eglWaitSyncKHR"),
-            dup_native_fence_fd: load!(native_fence, c"eglDupNativeFenceFDANDROID"),
-        };
-        if functions.destroy_image.is_none() {
-            functions.destroy_image = load!(image_base, c"eglDestroyImageKHR");
-        }
-        if functions.destroy_image.is_none() {
-            functions.create_image = None;
-            functions.create_image_khr = None;
-        }
-        // The KHR functions and those of the core differ in name only, except creation.
-        if functions.destroy_sync.is_none() {
-            functions.destroy_sync = load!(khr_sync, c"eglDestroySyncKHR");
-        }
-        if functions.wait_sync.is_none() {
-            functions.wait_sync = load!(core, c"eglWaitSync");
-        }
-        if functions.client_wait_sync.is_none() {
-            functions.client_wait_sync = load!(khr_sync, c"eglClientWaitSyncKHR");
-        }
-        functions
     }
 }
 

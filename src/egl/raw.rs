@@ -7,11 +7,28 @@ use std::ffi::{CStr, c_char, c_void};
 
 use super::library::Library;
 use super::{Context, Display, EglError};
+use crate::board::EglPlatform;
+use crate::device::{Device, DrmNode};
 
 type Handle = *mut c_void;
 
 const LINUX_DMA_BUF_EXT: u32 = 0x3270;
 const NONE: i32 = 0x3038;
+
+pub use super::display::Limit;
+
+/// As [`Display::open_on`], with less than the driver offers: how older drivers are tested.
+///
+/// # Errors
+/// As [`Display::open_on`].
+pub fn open_limited(
+    device: &Device,
+    platform: EglPlatform,
+    node: Option<&DrmNode>,
+    limit: Limit<'_>,
+) -> crate::error::Result<Display> {
+    Display::open_limited(device, platform, node, Some(limit))
+}
 
 /// An `EGLImage` that is destroyed with this handle.
 pub struct RawImage {

@@ -1,6 +1,4 @@
-//! EGL devices: which DRM node a display or a device stands for.
-//!
-//! In: libEGL, a node's path. Out: an `EGLDeviceEXT`, the nodes of a display. Not here: opening nodes (`device`).
+//! EGL's own list of devices, searched for the one that is a DRM node.
 //!
 //! # References
 //! `EGL_EXT_device_enumeration`, `EGL_EXT_device_query`, `EGL_EXT_device_drm`, `EGL_EXT_device_drm_render_node`
@@ -20,7 +18,7 @@ const DRM_DEVICE_FILE_EXT: i32 = 0x3233;
 const DRM_RENDER_NODE_FILE_EXT: i32 = 0x3377;
 
 /// The EGL device of a DRM node, or the first one.
-pub(super) fn find(library: &Library, node: Option<&Path>) -> Result<Handle> {
+pub(super) fn egl_device(library: &Library, node: Option<&Path>) -> Result<Handle> {
     let client = &library.client_extensions;
     if !client.has("EGL_EXT_device_base") && !client.has("EGL_EXT_device_enumeration") {
         return Err(Error::unsupported("EGL_EXT_device_enumeration", "libEGL does not list its devices"));
@@ -45,7 +43,7 @@ pub(super) fn find(library: &Library, node: Option<&Path>) -> Result<Handle> {
             .copied()
             .ok_or_else(|| Error::unsupported("eglQueryDevicesEXT", "libEGL lists no device"));
     };
-    let files: Vec<Vec<String>> = devices.iter().map(|device| files_of(library, *device)).collect();
+    let files: Vec<Vec<String>> = devices.iter().map(|device| device_files(library, *device)).collect();
     let found = files.iter().position(|files| files.iter().any(|file| Path::new(file) == node));
     found.map(|index| devices[index]).ok_or_else(|| {
         let names: Vec<String> = files.iter().map(|files| format!("[{}]", files.join(", "))).collect();
@@ -57,7 +55,7 @@ pub(super) fn find(library: &Library, node: Option<&Path>) -> Result<Handle> {
 }
 
 /// The DRM nodes an EGL device says it is.
-fn files_of(library: &Library, device: Handle) -> Vec<String> {
+fn device_files(library: &Library, device: Handle) -> Vec<String> {
     let address = library.egl_address(c"eglQueryDeviceStringEXT");
     if address.is_null() {
         return Vec::new();
@@ -84,7 +82,7 @@ fn files_of(library: &Library, device: Handle) -> Vec<String> {
 }
 
 /// The DRM nodes that a display's device says it is: the primary node first. None where it does not say.
-pub(super) fn files(library: &Library, display: Handle) -> Vec<String> {
+pub(super) fn display_files(library: &Library, display: Handle) -> Vec<String> {
     if !library.client_extensions.has("EGL_EXT_device_query") && !library.client_extensions.has("EGL_EXT_device_base") {
         return Vec::new();
     }
@@ -100,5 +98,5 @@ pub(super) fn files(library: &Library, display: Handle) -> Vec<String> {
     if unsafe { query(display, DEVICE_EXT, &mut device) } == 0 || device == 0 {
         return Vec::new();
     }
-    files_of(library, std::ptr::with_exposed_provenance_mut(device))
+    device_files(library, std::ptr::with_exposed_provenance_mut(device))
 }
