@@ -156,6 +156,13 @@ impl Buffer {
         Ok(buffer)
     }
 
+    /// Records why the allocator was chosen. Called before the first clone is made.
+    pub(crate) fn explain(&mut self, reasons: Vec<String>) {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.provenance.reasons = reasons;
+        }
+    }
+
     /// Format, size, modifier and planes.
     pub fn layout(&self) -> &Layout {
         &self.0.layout

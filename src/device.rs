@@ -3,10 +3,11 @@
 //! In: a [`Board`]. Out: opened files with names for errors and reports, and [`Device::allocate`].
 //! Not here: making memory (`allocator`), EGL (`egl::display` takes the render node from here).
 
+use std::any::Any;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::board::Board;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,6 +88,8 @@ pub struct Device {
     board: Arc<Board>,
     nodes: Vec<DrmNode>,
     refused: Vec<Refused>,
+    /// Opened allocators. The type is the `allocator` layer's own: this layer does not know it.
+    allocators: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 /// A node that is there and could not be opened.
@@ -104,7 +107,8 @@ impl Device {
     /// # Errors
     /// Those of a node that the board names.
     pub fn open(board: &Board) -> Result<Self> {
-        let mut device = Self { board: Arc::new(board.clone()), nodes: Vec::new(), refused: Vec::new() };
+        let mut device =
+            Self { board: Arc::new(board.clone()), nodes: Vec::new(), refused: Vec::new(), allocators: Arc::default() };
         let mut paths: Vec<PathBuf> = std::fs::read_dir("/dev/dri")
             .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default();
@@ -126,6 +130,12 @@ impl Device {
             device.find(wanted)?;
         }
         Ok(device)
+    }
+
+    /// The allocators that were opened on this device, made by `new` at the first call.
+    pub(crate) fn allocator_cache<T: Send + Sync + 'static>(&self, new: impl FnOnce() -> T) -> &T {
+        let any = self.allocators.get_or_init(|| Box::new(new()));
+        any.downcast_ref().expect("only the allocator layer stores something here")
     }
 
     /// The facts this device was opened with.

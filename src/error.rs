@@ -78,15 +78,17 @@ impl Span {
 ///
 /// `Display` prints `op: detail; hint`, preceded by `file:line:column: ` where the error has a place in a file.
 /// It never repeats the [`source`](std::error::Error::source).
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     op: Cow<'static, str>,
     detail: String,
     hint: Option<String>,
     span: Option<Span>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -148,7 +150,7 @@ impl Error {
     /// The same error with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

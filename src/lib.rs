@@ -1,5 +1,6 @@
 //! Headless EGL / OpenGL ES rendering into dma-bufs, for boards that have a GPU and no display.
 
+pub mod allocator;
 pub mod board;
 pub mod buffer;
 pub mod color;

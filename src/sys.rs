@@ -6,6 +6,8 @@
 
 pub mod dma_buf;
 pub mod dma_heap;
+#[cfg(feature = "gbm")]
+pub mod gbm_dl;
 pub mod mapping;
 pub mod memfd;
 pub mod sync_file;
@@ -19,4 +21,11 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<
             other => return other,
         }
     }
+}
+
+/// Size of a page of memory.
+pub(crate) fn page_bytes() -> u32 {
+    // SAFETY: sysconf reads a constant of the running system.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u32::try_from(bytes).unwrap_or(4096)
 }

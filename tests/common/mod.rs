@@ -1,0 +1,44 @@
+//! What the integration tests share.
+//!
+//! A test skips only where the library says `Unsupported` (or a node is not there), prints `SKIP <what>: <why>`, and does
+//! not skip at all where the tier demands the thing: `DARKFRAME_DEMAND` lists what must be there, e.g. in the virtual
+//! machine `dumb gbm dma-heap udmabuf gpu`.
+#![allow(dead_code)]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use darkframe::error::{Error, ErrorKind};
+
+/// Names that this tier must not skip.
+pub fn demanded(what: &str) -> bool {
+    std::env::var("DARKFRAME_DEMAND").is_ok_and(|list| list.split_whitespace().any(|name| name == what))
+}
+
+/// Says that `what` is skipped; fails the test where the tier demands it.
+pub fn skip(what: &str, why: impl std::fmt::Display) {
+    assert!(!demanded(what), "{what} must not be skipped here, yet: {why}");
+    println!("SKIP {what}: {why}");
+}
+
+/// The value, or `None` after a skip where the error is one that may be skipped.
+pub fn or_skip<T>(what: &str, result: Result<T, Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::NotFound) => {
+            skip(what, error);
+            None
+        }
+        Err(error) => panic!("{what}: {error:?}"),
+    }
+}
+
+/// Number of open fds of this process.
+pub fn open_fds() -> usize {
+    // The folder's own fd is among them each time.
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// The kernel's view of an fd, for messages.
+pub fn fd_name(fd: BorrowedFd<'_>) -> String {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().display().to_string()
+}
