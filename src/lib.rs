@@ -11,4 +11,5 @@ pub mod fence;
 pub mod format;
 pub mod frame;
 pub mod layout;
+pub mod pipeline;
 mod sys;

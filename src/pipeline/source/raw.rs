@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::buffer::Map;
 use crate::color::Color;
 use crate::error::{Error, Result};
-use crate::format::Fourcc;
-use crate::layout::{Constraints, Layout, Modifier, PlaneLayout, Size};
+use crate::format::{Fourcc, Modifier};
+use crate::layout::{Constraints, Layout, PlaneLayout, Size};
 
 use super::super::description::Numbers;
 use super::{Info, Input, Reader, Rows};
