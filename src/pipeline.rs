@@ -5,9 +5,12 @@
 
 pub mod description;
 pub mod graph;
+pub mod plan;
+pub mod report;
 pub mod shader;
 pub mod sink;
 pub mod source;
 
 pub use description::Description;
 pub use graph::Graph;
+pub use report::Report;
