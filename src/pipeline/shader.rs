@@ -203,43 +203,19 @@ impl Shader {
         Some(Span::new(path, text.clone(), start + indent..start + line.trim_end().len()))
     }
 
-    /// An error for what a driver said about a shader in which `text` begins after `prelude_lines` lines: its place is
-    /// that of the first line that the driver names.
-    pub fn driver_error(&self, log: &str, prelude_lines: usize) -> Error {
-        let first = log.lines().find(|line| line.to_lowercase().contains("error")).unwrap_or(log.trim());
-        let message = first.trim().trim_end_matches('\0');
-        let span = log
-            .lines()
-            .filter_map(log_line)
-            .filter_map(|line| line.checked_sub(prelude_lines + 1))
-            .find_map(|line| self.place(line));
-        let error = Error::new(ErrorKind::Shader, "shader", format!("{}: {}", self.path.display(), message_of(message)));
-        match span {
-            Some(span) => error.with_span(span),
-            None => error.with_hint(format!("the driver said: {}", log.trim())),
-        }
+    /// The shader asks `input` for its own pixel only, never for another place.
+    pub fn is_pointwise(&self, input: &str) -> bool {
+        let plain = without_comments(&self.text);
+        let words = words(&plain);
+        words.iter().enumerate().all(|(at, word)| {
+            *word != input || (words.get(at + 1) == Some(&"(") && words.get(at + 2) == Some(&")"))
+        })
     }
 
     /// The files that were read, the shader first.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|(path, _)| path.as_path())
     }
-}
-
-/// The line number in a line of a driver's log: `0:12(5): error` (Mesa), `ERROR: 0:12:` (ANGLE, Adreno),
-/// `0(12) : error` (NVIDIA), `0:12: L0001` (Mali).
-fn log_line(line: &str) -> Option<usize> {
-    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).count();
-    let start = line.find(|c: char| c.is_ascii_digit())?;
-    let rest = &line[start + digits(&line[start..])..];
-    let rest = rest.strip_prefix([':', '('])?;
-    rest[..digits(rest)].parse().ok()
-}
-
-/// The message without the driver's own line number, which counts our prelude too.
-fn message_of(line: &str) -> &str {
-    let after = line.find("error").or_else(|| line.find("ERROR")).map_or(line, |at| &line[at..]);
-    after.split_once(": ").map_or(after, |(head, rest)| if head.len() < 16 { rest } else { after })
 }
 
 /// The text with every comment replaced by spaces.
@@ -337,19 +313,22 @@ mod tests {
         assert_eq!(shader.files().count(), 2);
         let names: Vec<_> = shader.uniforms.iter().map(|u| (u.name.as_str(), u.components())).collect();
         assert_eq!(names, [("exposure", Some(1)), ("tint", Some(3)), ("weights", Some(12))]);
-        // Mesa's form; the prelude has 10 lines, the included file 4.
-        let place = |log: &str| {
-            let error = shader.driver_error(log, 10);
-            let span = error.span().unwrap_or_else(|| panic!("{error}")).clone();
-            (span.path.file_name().unwrap().to_string_lossy().into_owned(), span.line_column(), error.detail().to_owned())
+        let place = |words: &str| {
+            let line = shader.text.lines().position(|line| line.contains(words)).unwrap();
+            let span = shader.place(line).unwrap();
+            (span.path.file_name().unwrap().to_string_lossy().into_owned(), span.line_column())
         };
-        let line = shader.text.lines().position(|line| line.contains("bad")).unwrap() + 11;
-        let (file, at, detail) = place(&format!("0:{line}(15): error: `bad' undeclared\n"));
-        assert_eq!((file.as_str(), at), ("a.frag", (7, 3)));
-        assert!(detail.ends_with("`bad' undeclared"), "{detail}");
-        let line = shader.text.lines().position(|line| line.contains("return y")).unwrap() + 11;
-        assert_eq!(place(&format!("ERROR: 0:{line}: 'y' : undeclared")).0, "tone.glsl");
-        assert_eq!(place(&format!("0({line}) : error C1503: undefined variable \"y\"")).1, (3, 3));
+        assert_eq!(place("vec4(bad)"), ("a.frag".into(), (7, 3)));
+        assert_eq!(place("return y"), ("tone.glsl".into(), (3, 3)));
+        assert!(shader.place(999).is_none());
+    }
+
+    #[test]
+    fn pointwise_shaders_never_ask_for_another_place() {
+        let shader = |body: &str| Shader::parse("a.frag", format!("vec4 pixel(vec2 uv) {{ return {body}; }}")).unwrap();
+        assert!(shader("a() + b(uv) /* a(uv) */").is_pointwise("a"));
+        assert!(!shader("a() + b(uv)").is_pointwise("b"));
+        assert!(!shader("0.0\n#define S a\n").is_pointwise("a"));
     }
 
     #[test]
