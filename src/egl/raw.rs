@@ -1,0 +1,197 @@
+//! Calls with nothing checked before them: for conformance tests that hand broken arguments to the driver.
+//!
+//! In: attribute lists as they are. Out: the driver's own answer. Not here: any rule; `image` and `formats` have them.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_void};
+
+use super::library::Library;
+use super::{Display, EglError};
+
+type Handle = *mut c_void;
+
+const LINUX_DMA_BUF_EXT: u32 = 0x3270;
+const NONE: i32 = 0x3038;
+
+/// An `EGLImage` that is destroyed with this handle.
+pub struct RawImage {
+    display: Display,
+    raw: Handle,
+}
+
+// SAFETY: EGLImages belong to the display, not to a thread (EGL_KHR_image_base).
+unsafe impl Send for RawImage {}
+// SAFETY: as above; the handle never changes.
+unsafe impl Sync for RawImage {}
+
+impl RawImage {
+    /// The `EGLImage`.
+    pub fn as_ptr(&self) -> *mut c_void {
+        self.raw
+    }
+}
+
+impl Drop for RawImage {
+    fn drop(&mut self) {
+        if let Some(destroy) = self.display.functions().destroy_image {
+            // SAFETY: made by this display, destroyed once.
+            unsafe { destroy(self.display.raw(), self.raw) };
+        }
+    }
+}
+
+/// Which entry point makes an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// `eglCreateImage` of EGL 1.5 where the display has it, else KHR.
+    Best,
+    /// `eglCreateImageKHR` only.
+    Khr,
+}
+
+/// `eglCreateImage` with `EGL_LINUX_DMA_BUF_EXT`. `EGL_NONE` is added to `attributes`; file descriptors stay the caller's.
+///
+/// # Errors
+/// The driver's code; [`EglError::SUCCESS`] where it made no image and set no error, `EGL_BAD_DISPLAY` where the
+/// display has no such function.
+pub fn create_image(display: &Display, attributes: &[i32], entry: Entry) -> Result<RawImage, EglError> {
+    create_image_with(display, std::ptr::null_mut(), std::ptr::null_mut(), attributes, entry)
+}
+
+/// As [`create_image`], with the context and the client buffer that the extension forbids.
+///
+/// # Errors
+/// As [`create_image`].
+pub fn create_image_with(
+    display: &Display,
+    context: *mut c_void,
+    buffer: *mut c_void,
+    attributes: &[i32],
+    entry: Entry,
+) -> Result<RawImage, EglError> {
+    let functions = display.functions();
+    clear_driver_message();
+    display.library().last_error();
+    let raw = match (entry, functions.create_image, functions.create_image_khr) {
+        (Entry::Best, Some(create), _) => {
+            // EGLAttrib is as wide as a pointer; values are extended with their sign (an fd of -1 stays -1).
+            let mut list: Vec<usize> = attributes.iter().map(|value| *value as isize as usize).collect();
+            // The halves of modifiers are unsigned: what is above 2^31 must not grow a sign.
+            for pair in list.chunks_exact_mut(2) {
+                if (0x3443..=0x344A).contains(&pair[0]) {
+                    pair[1] &= 0xffff_ffff;
+                }
+            }
+            list.push(NONE as usize);
+            // SAFETY: the list ends with EGL_NONE; the driver checks its values and copies what it keeps.
+            unsafe { create(display.raw(), context, LINUX_DMA_BUF_EXT, buffer, list.as_ptr()) }
+        }
+        (_, _, Some(create)) => {
+            let mut list = attributes.to_vec();
+            list.push(NONE);
+            // SAFETY: as above.
+            unsafe { create(display.raw(), context, LINUX_DMA_BUF_EXT, buffer, list.as_ptr()) }
+        }
+        _ => return Err(EglError(0x3008)),
+    };
+    if raw.is_null() {
+        return Err(display.library().last_error());
+    }
+    Ok(RawImage { display: display.clone(), raw })
+}
+
+/// `eglQueryDmaBufFormatsEXT`, both calls of it.
+///
+/// # Errors
+/// The driver's code; `EGL_BAD_DISPLAY` where the display has no such function.
+pub fn query_formats(display: &Display) -> Result<Vec<i32>, EglError> {
+    let query = display.functions().query_dma_buf_formats.ok_or(EglError(0x3008))?;
+    let check = |ok: u32| if ok == 0 { Err(display.library().last_error()) } else { Ok(()) };
+    let mut count = 0;
+    // SAFETY: with max 0 only the count is written.
+    check(unsafe { query(display.raw(), 0, std::ptr::null_mut(), &mut count) })?;
+    let mut codes = vec![0; usize::try_from(count).unwrap_or(0)];
+    if !codes.is_empty() {
+        // SAFETY: the array has `count` places.
+        check(unsafe { query(display.raw(), count, codes.as_mut_ptr(), &mut count) })?;
+    }
+    codes.truncate(usize::try_from(count).unwrap_or(0));
+    Ok(codes)
+}
+
+/// `eglQueryDmaBufModifiersEXT`, both calls of it: modifier and `external_only`.
+///
+/// # Errors
+/// As [`query_formats`].
+pub fn query_modifiers(display: &Display, fourcc: i32) -> Result<Vec<(u64, u32)>, EglError> {
+    let query = display.functions().query_dma_buf_modifiers.ok_or(EglError(0x3008))?;
+    let check = |ok: u32| if ok == 0 { Err(display.library().last_error()) } else { Ok(()) };
+    let mut count = 0;
+    let null = std::ptr::null_mut();
+    // SAFETY: with max 0 only the count is written.
+    check(unsafe { query(display.raw(), fourcc, 0, null, std::ptr::null_mut(), &mut count) })?;
+    let len = usize::try_from(count).unwrap_or(0);
+    let (mut modifiers, mut external) = (vec![0u64; len], vec![0u32; len]);
+    if len > 0 {
+        // SAFETY: both arrays have `count` places.
+        check(unsafe {
+            query(display.raw(), fourcc, count, modifiers.as_mut_ptr(), external.as_mut_ptr(), &mut count)
+        })?;
+    }
+    let pairs = modifiers.into_iter().zip(external);
+    Ok(pairs.take(usize::try_from(count).unwrap_or(0)).collect())
+}
+
+thread_local! {
+    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What the driver said about the last call that failed on this thread: `; driver: …`, or nothing.
+pub(crate) fn driver_message() -> String {
+    MESSAGE.with_borrow_mut(|message| match message.is_empty() {
+        true => String::new(),
+        false => format!("; driver: {}", std::mem::take(message)),
+    })
+}
+
+pub(crate) fn clear_driver_message() {
+    MESSAGE.with_borrow_mut(String::clear);
+}
+
+/// Lets `EGL_KHR_debug` send the reasons behind error codes to `tracing` and to [`driver_message`].
+pub(crate) fn listen(library: &Library) {
+    if !library.client_extensions.has("EGL_KHR_debug") {
+        return;
+    }
+    let address = library.egl_address(c"eglDebugMessageControlKHR");
+    if address.is_null() {
+        return;
+    }
+    type Callback = unsafe extern "system" fn(u32, *const c_char, i32, *const c_void, *const c_void, *const c_char);
+    type Control = unsafe extern "system" fn(Option<Callback>, *const usize) -> i32;
+    // SAFETY: EGL_KHR_debug names this function; the address is not null.
+    let control = unsafe { std::mem::transmute::<*mut c_void, Control>(address) };
+    // SAFETY: a null list keeps the default messages (errors and critical ones); the callback lives for ever.
+    unsafe { control(Some(on_message), std::ptr::null()) };
+}
+
+unsafe extern "system" fn on_message(
+    error: u32,
+    command: *const c_char,
+    _kind: i32,
+    _thread: *const c_void,
+    _object: *const c_void,
+    message: *const c_char,
+) {
+    // SAFETY: EGL passes NUL-terminated strings or null, valid during the call.
+    let text = |text: *const c_char| match text.is_null() {
+        true => String::new(),
+        false => unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned(),
+    };
+    let (command, message) = (text(command), text(message));
+    tracing::debug!(target: "darkframe::egl", command, message, error = %EglError(error as i32));
+    if !message.is_empty() {
+        // The thread may be ending: then nobody reads it.
+        let _ = MESSAGE.try_with(|slot| slot.replace(message));
+    }
+}

@@ -1,0 +1,143 @@
+//! Framebuffers: what draws go into.
+//!
+//! In: a texture or renderbuffer. Out: a target whose row 0 is row 0 of the memory.
+//! Not here: reading pixels back (`readback`).
+
+use glow::HasContext;
+
+use super::gl::Gl;
+use super::names::{Kind, Name};
+use super::texture::{Renderbuffer, Texture, TextureTarget};
+use crate::error::{Error, Result};
+use crate::format::Fourcc;
+use crate::layout::Size;
+
+/// A framebuffer with one colour attachment, which it owns. It belongs to the context it was made with.
+#[derive(Debug)]
+pub struct Framebuffer {
+    name: Name,
+    attachment: Attachment,
+    size: Size,
+    fourcc: Fourcc,
+}
+
+#[derive(Debug)]
+enum Attachment {
+    Texture(Texture),
+    Renderbuffer(Renderbuffer),
+}
+
+impl Framebuffer {
+    /// Makes a framebuffer that draws into `texture`, and binds it.
+    ///
+    /// # Errors
+    /// `Unsupported`: the driver does not render to this format (the detail has the reason), or the texture is an
+    /// external one, which no framebuffer takes.
+    pub fn new(gl: &Gl, texture: Texture) -> Result<Self> {
+        if texture.target() == TextureTarget::External {
+            let detail = format!("{} {}: external textures cannot be drawn into", texture.fourcc(), texture.size());
+            return Err(Error::unsupported("glFramebufferTexture2D", detail).with_hint("use Texture::from_image"));
+        }
+        gl.check_name(texture.name(), "glFramebufferTexture2D")?;
+        let (size, fourcc) = (texture.size(), texture.fourcc());
+        Self::attach(gl, Attachment::Texture(texture), size, fourcc)
+    }
+
+    /// Makes a framebuffer that draws into `renderbuffer`, and binds it.
+    ///
+    /// # Errors
+    /// As [`Framebuffer::new`].
+    pub fn from_renderbuffer(gl: &Gl, renderbuffer: Renderbuffer) -> Result<Self> {
+        gl.check_name(renderbuffer.name(), "glFramebufferRenderbuffer")?;
+        let (size, fourcc) = (renderbuffer.image().size(), renderbuffer.image().fourcc());
+        Self::attach(gl, Attachment::Renderbuffer(renderbuffer), size, fourcc)
+    }
+
+    fn attach(gl: &Gl, attachment: Attachment, size: Size, fourcc: Fourcc) -> Result<Self> {
+        let glow = gl.glow();
+        // SAFETY: a context is current; the attachment's name lives in its share group.
+        let name = unsafe {
+            let raw = glow.create_framebuffer().map_err(|error| Error::failed("glGenFramebuffers", error))?;
+            let name = gl.name(Kind::Framebuffer, raw.0);
+            glow.bind_framebuffer(glow::FRAMEBUFFER, Some(raw));
+            match &attachment {
+                Attachment::Texture(texture) => glow.framebuffer_texture_2d(
+                    glow::FRAMEBUFFER,
+                    glow::COLOR_ATTACHMENT0,
+                    glow::TEXTURE_2D,
+                    Some(glow::NativeTexture(texture.name().raw())),
+                    0,
+                ),
+                Attachment::Renderbuffer(renderbuffer) => glow.framebuffer_renderbuffer(
+                    glow::FRAMEBUFFER,
+                    glow::COLOR_ATTACHMENT0,
+                    glow::RENDERBUFFER,
+                    Some(glow::NativeRenderbuffer(renderbuffer.name().raw())),
+                ),
+            }
+            name
+        };
+        gl.check_error("glFramebufferTexture2D", || format!("{fourcc} {size}"))?;
+        // SAFETY: a context is current and the framebuffer bound.
+        let status = unsafe { glow.check_framebuffer_status(glow::FRAMEBUFFER) };
+        if status != glow::FRAMEBUFFER_COMPLETE {
+            let detail = format!("{fourcc} {size}: {} on {}", status_name(status), gl.caps().renderer);
+            return Err(Error::unsupported("glCheckFramebufferStatus", detail)
+                .with_hint("draw into ABGR8888 (GL_RGBA8), which every driver takes"));
+        }
+        let framebuffer = Self { name, attachment, size, fourcc };
+        framebuffer.bind(gl)?;
+        Ok(framebuffer)
+    }
+
+    /// Makes it the target of the draws that follow: viewport over the whole target, no scissor.
+    ///
+    /// (A context that is current without a surface starts with a viewport of 0x0.)
+    ///
+    /// # Errors
+    /// `InvalidInput`: made with another context.
+    pub fn bind(&self, gl: &Gl) -> Result<()> {
+        gl.check_name(&self.name, "glBindFramebuffer")?;
+        let (width, height) = (self.size.width as i32, self.size.height as i32);
+        // SAFETY: a context is current; the name lives in it.
+        unsafe {
+            gl.glow().bind_framebuffer(glow::FRAMEBUFFER, Some(glow::NativeFramebuffer(self.name.raw())));
+            gl.glow().viewport(0, 0, width, height);
+            gl.glow().scissor(0, 0, width, height);
+            gl.glow().disable(glow::SCISSOR_TEST);
+        }
+        Ok(())
+    }
+
+    /// Size in pixels.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// The format of its attachment.
+    pub fn fourcc(&self) -> Fourcc {
+        self.fourcc
+    }
+
+    /// The texture it draws into, where it is one: to be sampled by the next pass.
+    pub fn texture(&self) -> Option<&Texture> {
+        match &self.attachment {
+            Attachment::Texture(texture) => Some(texture),
+            Attachment::Renderbuffer(_) => None,
+        }
+    }
+}
+
+fn status_name(status: u32) -> String {
+    let name = match status {
+        glow::FRAMEBUFFER_INCOMPLETE_ATTACHMENT => {
+            "GL_FRAMEBUFFER_INCOMPLETE_ATTACHMENT (the format is not renderable)"
+        }
+        0x8CD9 => "GL_FRAMEBUFFER_INCOMPLETE_DIMENSIONS",
+        glow::FRAMEBUFFER_INCOMPLETE_MISSING_ATTACHMENT => "GL_FRAMEBUFFER_INCOMPLETE_MISSING_ATTACHMENT",
+        glow::FRAMEBUFFER_UNSUPPORTED => "GL_FRAMEBUFFER_UNSUPPORTED (this driver does not render to it)",
+        0 => "glCheckFramebufferStatus failed",
+        _ => "incomplete",
+    };
+    format!("{name} (0x{status:04X})")
+}
