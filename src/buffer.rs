@@ -163,6 +163,11 @@ impl Buffer {
         }
     }
 
+    /// No other clone exists in this process.
+    pub(crate) fn is_sole(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Format, size, modifier and planes.
     pub fn layout(&self) -> &Layout {
         &self.0.layout

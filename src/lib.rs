@@ -14,4 +14,5 @@ pub mod frame;
 pub mod gles;
 pub mod layout;
 pub mod pipeline;
+pub mod pool;
 mod sys;

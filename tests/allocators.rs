@@ -23,12 +23,16 @@ fn each_allocator(fourcc: Fourcc, size: Size, case: impl Fn(AllocatorKind, Buffe
             or_skip::<()>(&kind.to_string(), Err(error));
             continue;
         }
+        let mut made = 0;
         for allocator in device.allocators(kind).unwrap() {
             let mut request =
                 Request::new(size, fourcc).usage(Usage::SAMPLE | Usage::RENDER | Usage::CPU_READ | Usage::CPU_WRITE);
             request.constraints = Constraints::MALI;
             match allocator.allocate(&request) {
-                Ok(buffer) => case(kind, buffer),
+                Ok(buffer) => {
+                    case(kind, buffer);
+                    made += 1;
+                }
                 // GBM makes what its driver renders or samples, and no more: planar video is not among it everywhere.
                 Err(error) if error.kind() == ErrorKind::Unsupported && kind == AllocatorKind::Gbm => {
                     println!("SKIP {} {fourcc}: {error}", allocator.name());
@@ -36,6 +40,7 @@ fn each_allocator(fourcc: Fourcc, size: Size, case: impl Fn(AllocatorKind, Buffe
                 Err(error) => panic!("{}: {error:?}", allocator.name()),
             }
         }
+        assert!(made > 0 || fourcc != Fourcc::ABGR8888 || !demanded(&kind.to_string()), "{kind} made no {fourcc}");
     }
 }
 

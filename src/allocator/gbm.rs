@@ -94,7 +94,14 @@ impl Gbm {
             .map(|modifier| DrmModifier::from(*modifier))
             .collect();
         let wish = format!("{} {width}x{height}, {flags:?}, modifiers [{}]", request.fourcc, list(&request.modifiers));
-        let failed = |op: &'static str, error: std::io::Error| Error::unsupported(op, format!("{wish}: {error}"));
+        let failed = |op: &'static str, error: std::io::Error| {
+            let refused = Error::unsupported(op, format!("{}, {wish}: {error}", device.path().display()));
+            if error.raw_os_error() == Some(libc::EACCES) && device.is_render() {
+                return refused
+                    .with_hint("this driver makes dumb buffers, which need the primary node: set [drm] render to it");
+            }
+            refused
+        };
         if !explicit.is_empty() {
             // The newest call first; a libgbm without it, or a driver without modifiers, says ENOSYS.
             let made = device

@@ -7,7 +7,14 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use darkframe::allocator::{Request, Usage};
+use darkframe::board::Board;
+use darkframe::buffer::Buffer;
+use darkframe::device::Device;
+use darkframe::egl::Display;
 use darkframe::error::{Error, ErrorKind};
+use darkframe::format::Fourcc;
+use darkframe::layout::Size;
 
 /// Names that this tier must not skip.
 pub fn demanded(what: &str) -> bool {
@@ -41,4 +48,17 @@ pub fn open_fds() -> usize {
 /// The kernel's view of an fd, for messages.
 pub fn fd_name(fd: BorrowedFd<'_>) -> String {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().display().to_string()
+}
+
+/// A display that imports dma-bufs, and a buffer that it takes; skips where this machine has none.
+pub fn gpu_display(fourcc: Fourcc, size: Size) -> Option<(Device, Display, Buffer)> {
+    let device = Device::open(&Board::generic()).unwrap();
+    let display = or_skip("zero-copy", Display::open(&device))?;
+    if let Some(reason) = display.unsupported_reason() {
+        skip("zero-copy", reason);
+        return None;
+    }
+    let usage = Usage::SAMPLE | Usage::RENDER | Usage::CPU_READ | Usage::CPU_WRITE;
+    let buffer = or_skip("zero-copy", device.allocate(&Request::new(size, fourcc).usage(usage).require_dma_buf()))?;
+    Some((device, display, buffer))
 }

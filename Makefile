@@ -1,0 +1,32 @@
+# make demo   what it needs, then the main job: a clip through a shader pipeline, pictures in out/
+# make test   what it needs, then every test of every tier that this machine can run
+# make bench  the measured claims of the README, beside the bare C floor, in one run
+
+.PHONY: demo test bench check doc clean
+
+demo:
+	scripts/setup demo
+	cargo build --release --locked
+	target/release/darkframe run examples/enhance.toml
+	@echo "pictures: $(CURDIR)/out/   (enhance-*.png, and enhance.y4m for any player)"
+
+test:
+	scripts/setup test
+	tests/run
+
+bench:
+	scripts/setup bench
+	benches/run
+
+# What a change must pass besides the tests.
+check:
+	cargo fmt --all --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+doc:
+	cargo doc --no-deps --open
+
+clean:
+	cargo clean
+	rm -rf out

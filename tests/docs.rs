@@ -1,0 +1,130 @@
+//! The documents are true: imports point one way, blocks in documents parse, every key is explained.
+
+use std::path::{Path, PathBuf};
+
+use darkframe::board::Board;
+
+/// Lower layers first, as ARCHITECTURE.md draws them. A module may use those before it and its own.
+const LAYERS: &[&[&str]] = &[
+    &["error"],
+    &["format", "layout", "color", "config"],
+    &["board"],
+    &["sys"],
+    &["device"],
+    &["fence", "buffer"],
+    &["allocator"],
+    &["frame", "pool"],
+    &["egl"],
+    &["gles"],
+    &["pipeline"],
+    &["probe"],
+    &["cli"],
+];
+
+/// Edges against the order that are meant, with the reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("sys", "error", "gbm_dl returns the crate's error"),
+    // EGL's context hands out the GL token that every GL call takes; the token is defined where GL is.
+    ("egl", "gles", "Context::make_current returns gles::Gl"),
+];
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != ".git" && name != "out") {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|found| found == ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|names| names.contains(&module))
+}
+
+#[test]
+fn imports_point_one_way() {
+    let source = project().join("src");
+    let mut edges = 0;
+    for file in files(&source, "rs") {
+        let relative = file.strip_prefix(&source).unwrap();
+        let module = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let from = layer(module).unwrap_or_else(|| panic!("{module} has no layer in tests/docs.rs"));
+        // Unit tests at the end of a file may reach anywhere.
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let Some(used) = line.split("crate::").nth(1).filter(|_| !line.trim_start().starts_with("//")) else {
+                continue;
+            };
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let Some(to) = layer(&used) else { continue };
+            edges += 1;
+            let excepted = EXCEPTIONS.iter().any(|(a, b, _)| *a == module && *b == used);
+            assert!(
+                to < from || (to == from) || excepted,
+                "{}:{}: {module} uses {used}, which is a later layer",
+                relative.display(),
+                number + 1
+            );
+        }
+    }
+    assert!(edges > 50, "the test read only {edges} imports");
+}
+
+#[test]
+fn files_stay_readable() {
+    for file in files(&project().join("src"), "rs") {
+        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= 650, "{} has {lines} lines: split it by noun", file.display());
+    }
+}
+
+/// The blocks of one language in a Markdown file.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned() + "\n").collect()
+}
+
+#[test]
+fn every_key_of_a_board_file_is_explained() {
+    let readme = std::fs::read_to_string(project().join("board-configs/README.md")).unwrap();
+    for block in blocks(&readme, "toml") {
+        Board::parse(Path::new("board-configs/README.md"), &block).unwrap();
+    }
+    // An unknown key makes the parser list the valid ones: they are the truth.
+    for (table, given) in [
+        ("", "x = 1"),
+        ("match.", "[match]\nx = 1"),
+        ("drm.", "[drm]\nx = 1"),
+        ("egl.", "[egl]\nx = 1"),
+        ("allocate.", "[allocate]\nx = 1"),
+    ] {
+        let error = Board::parse(Path::new("x"), &format!("name = \"x\"\n{given}")).unwrap_err().to_string();
+        let keys: Vec<&str> = error.split("expected").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!keys.is_empty(), "{error}");
+        for key in keys {
+            let documented = format!("| `{table}{key}`");
+            let is_table = table.is_empty() && readme.contains(&format!("| `{key}."));
+            assert!(readme.contains(&documented) || is_table, "board-configs/README.md does not explain {table}{key}");
+        }
+    }
+}
+
+#[test]
+fn shipped_board_files_parse() {
+    for file in files(&project().join("board-configs"), "toml") {
+        Board::open(file.to_str().unwrap()).unwrap();
+    }
+}
