@@ -5,8 +5,10 @@
 
 pub mod description;
 pub mod graph;
+pub mod pass;
 pub mod plan;
 pub mod report;
+pub mod runner;
 pub mod shader;
 pub mod sink;
 pub mod source;

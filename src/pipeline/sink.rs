@@ -147,21 +147,22 @@ impl Plan {
         Ok(())
     }
 
-    /// Opens the sink for pictures of `shape`; makes missing folders.
+    /// Opens the sink for pictures of `shape`, which come as `delivered` where they were read back; makes missing
+    /// folders.
     ///
     /// # Errors
     /// As [`Plan::check`]; those of the file.
-    pub fn open(&self, shape: &Shape) -> Result<Box<dyn Writer>> {
+    pub fn open(&self, shape: &Shape, delivered: Fourcc) -> Result<Box<dyn Writer>> {
         self.check(shape)?;
-        let format = shape.fourcc.format()?;
+        let picker = || Picker::new(delivered.format()?);
         let file = self.file.clone().unwrap_or_default();
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
-            SinkKind::Raw => Box::new(raw::RawWriter::create(&file)?),
-            SinkKind::Png => Box::new(png::PngWriter::create(&file, Picker::new(format)?)?),
+            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered)?),
+            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?)?),
             SinkKind::Y4m => {
                 let color = self.y4m_color(shape.size);
-                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, Picker::new(format)?)?)
+                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?)?)
             }
         })
     }
@@ -246,6 +247,17 @@ impl Picker {
     /// The bytes are R, G, B, A as they are.
     pub fn is_rgba(&self) -> bool {
         self.pixel_bytes == 4 && self.at == [Some(0), Some(1), Some(2), Some(3)]
+    }
+
+    /// Stores R, G, B, A where this format has them; what it has no component for is 0, or 255 in an X byte.
+    #[inline]
+    pub fn place(&self, rgba: [u8; 4], pixel: &mut [u8]) {
+        pixel.fill(255);
+        for (value, at) in rgba.into_iter().zip(self.at) {
+            if let Some(at) = at {
+                pixel[at] = value;
+            }
+        }
     }
 
     /// R, G, B, A of one pixel.
