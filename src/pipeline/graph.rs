@@ -261,7 +261,7 @@ impl Builder<'_> {
             described: None,
             inputs: vec![("picture".into(), Feed::Source(source))],
             fourcc: Fourcc::ABGR8888,
-            filter: Filter::Nearest,
+            filter: Filter::Linear,
             size: None,
         });
         self.copies.insert(source, self.graph.passes.len() - 1);

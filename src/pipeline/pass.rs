@@ -31,8 +31,8 @@ pub struct PassInput {
     pub color: Color,
     /// Its size in pixels.
     pub size: Size,
-    /// What lies between the texels of each texture.
-    pub filters: Vec<gles::Filter>,
+    /// How each of its textures is read.
+    pub samplings: Vec<Sampling>,
 }
 
 impl PassInput {
@@ -226,24 +226,53 @@ fn set(gl: &Gl, program: &Program, declared: &Declared, numbers: &[f64]) -> Resu
     Ok(())
 }
 
-/// What lies between the texels of an input's textures.
+/// How one texture is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// What lies between the texels.
+    pub filter: gles::Filter,
+    /// What lies beyond the edge.
+    pub wrap: gles::Wrap,
+}
+
+impl Sampling {
+    /// Sets it on `texture`.
+    ///
+    /// # Errors
+    /// As [`Texture::set_filter`] and [`Texture::set_wrap`].
+    pub fn apply(&self, gl: &Gl, texture: &Texture) -> Result<()> {
+        texture.set_filter(gl, self.filter)?;
+        texture.set_wrap(gl, self.wrap)
+    }
+}
+
+/// How an input's textures are read.
 ///
 /// A shader that only asks for its own pixel, at the input's own size, gets exactly one texel: nearest gives the same
 /// bits and costs the CPU half. Subsampled chroma is always mixed, unless the author asks for nearest.
-pub fn filters(
+///
+/// llvmpipe mixes 8-bit texels with 8-bit arithmetic, and two codes of chroma are four of blue. Not so where the
+/// texture is mirrored at its edges, which is the same picture as long as nobody asks beyond them.
+pub fn samplings(
+    gl: &Gl,
     shader: Option<&Shader>,
     input: &str,
     wanted: Filter,
     same_size: bool,
     planes: &[gles::Filter],
-) -> Vec<gles::Filter> {
+) -> Vec<Sampling> {
     let pointwise = same_size && shader.is_none_or(|shader| shader.is_pointwise(input));
+    let exact = pointwise && gl.caps().is_software && gl.caps().at_least(3, 0);
     planes
         .iter()
-        .map(|plane| match (wanted, pointwise) {
-            (Filter::Nearest, _) => gles::Filter::Nearest,
-            (Filter::Linear, true) => *plane,
-            (Filter::Linear, false) => gles::Filter::Linear,
+        .map(|plane| {
+            let filter = match (wanted, pointwise) {
+                (Filter::Nearest, _) => gles::Filter::Nearest,
+                (Filter::Linear, true) => *plane,
+                (Filter::Linear, false) => gles::Filter::Linear,
+            };
+            let mirrored = exact && filter == gles::Filter::Linear && planes.len() > 1;
+            Sampling { filter, wrap: if mirrored { gles::Wrap::MirroredRepeat } else { gles::Wrap::ClampToEdge } }
         })
         .collect()
 }

@@ -13,12 +13,13 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::Board;
+use crate::color::Siting;
 use crate::device::Device;
 use crate::egl::{Context, Display};
 use crate::error::{Error, Result};
 use crate::gles::{Gl, Texture};
 
-use super::description::{Description, FrameRange, Require};
+use super::description::{Description, Filter, FrameRange, Require};
 use super::graph::Feed;
 use super::pass::{self, Pass};
 use super::plan::Plan;
@@ -165,8 +166,14 @@ impl<'a> Job<'a> {
                     Feed::Source(source) => feeds[source].sampling(),
                     Feed::Pass(pass) => targets[pass].sampling(),
                 };
-                let filters = pass::filters(shader, name, node.filter, size == sizes[index], &planes);
-                inputs.push(PassInput { name: name.clone(), binding, color, size, filters });
+                let same_size = size == sizes[index];
+                let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
+                let mut color = color;
+                if node.filter == Filter::Nearest {
+                    // Each pixel takes the chroma sample of its own block, wherever that sits.
+                    color.siting = Siting::Center;
+                }
+                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
             }
             passes.push(Pass::new(gl, &node.name, shader, inputs, sizes[index], &uniforms[index])?);
         }
@@ -206,8 +213,8 @@ impl<'a> Job<'a> {
                         Feed::Source(source) => feeds[source].textures(),
                         Feed::Pass(pass) => targets[pass].textures()?,
                     };
-                    for (texture, filter) in found.iter().zip(&input.filters) {
-                        texture.set_filter(gl, *filter)?;
+                    for (texture, sampling) in found.iter().zip(&input.samplings) {
+                        sampling.apply(gl, texture)?;
                     }
                     textures.push(found);
                 }

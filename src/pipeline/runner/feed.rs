@@ -303,7 +303,7 @@ fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
 
 /// Fills the first buffer with one byte value, draws it, and compares with what the CPU makes of that value.
 fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
-    use super::super::pass::{Pass, PassInput};
+    use super::super::pass::{Pass, PassInput, Sampling};
     /// A byte that is neither black nor white nor neutral chroma.
     const BYTE: u8 = 0x8C;
     const SIZE: Size = Size::new(16, 16);
@@ -314,12 +314,12 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         }
     }
     let draw = |binding: InputBinding, textures: Vec<&Texture>| -> Result<[u8; 4]> {
-        let filters = vec![gles::Filter::Nearest; textures.len()];
+        let nearest = Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge };
         for texture in &textures {
-            texture.set_filter(gl, gles::Filter::Nearest)?;
+            nearest.apply(gl, texture)?;
         }
-        let input =
-            PassInput { name: "picture".into(), binding, color: info.color, size: info.size, filters };
+        let samplings = vec![nearest; textures.len()];
+        let input = PassInput { name: "picture".into(), binding, color: info.color, size: info.size, samplings };
         let pass = Pass::new(gl, "proof", None, vec![input], SIZE, &[])?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
