@@ -32,6 +32,8 @@ pub struct Report {
     pub egl_client_extensions: Vec<String>,
     /// Every platform on every node that it can be opened on.
     pub displays: Vec<DisplayReport>,
+    /// Index in `displays` of the one that [`Display::open`] chooses.
+    pub chosen: Option<usize>,
 }
 
 /// A name with what was found under it.
@@ -129,8 +131,11 @@ pub struct GlReport {
 /// Those of a node that the board names. Everything else that fails is part of the report.
 pub fn probe(board: &Board) -> Result<Report> {
     let device = Device::open(board)?;
-    let displays = displays(&device);
-    let egl_client_extensions = displays.1;
+    let (displays, egl_client_extensions) = displays(&device);
+    let chosen = Display::open(&device).ok().and_then(|display| {
+        let node = display.node().map(|node| node.path().display().to_string());
+        displays.iter().position(|report| report.platform == display.platform().to_string() && report.node == node)
+    });
     let allocators = AllocatorKind::ALL.map(|kind| match device.allocators(kind) {
         Ok(found) => Named {
             name: kind.to_string(),
@@ -161,7 +166,8 @@ pub fn probe(board: &Board) -> Result<Report> {
         heaps: heaps.collect(),
         allocators: allocators.into(),
         egl_client_extensions,
-        displays: displays.0,
+        displays,
+        chosen,
     })
 }
 
@@ -308,31 +314,25 @@ impl fmt::Display for Report {
                 (false, name) => writeln!(f, "  {name:<10} no: {}", allocator.detail)?,
             }
         }
-        writeln!(f, "\nEGL displays")?;
-        for display in &self.displays {
-            let place = display.node.as_ref().map_or_else(String::new, |node| format!(" {node}"));
-            write!(f, "  {}{place}: ", display.platform)?;
-            match (&display.error, &display.gl, &display.gl_error) {
-                (Some(error), _, _) => writeln!(f, "{error}")?,
-                (None, Some(gl), _) => {
-                    writeln!(f, "{} on {}", gl.version, gl.renderer)?;
-                    let import = match display.dma_buf_import {
-                        "none" => "no dma-buf import: frames are copied".to_owned(),
-                        kind => format!("dma-buf import ({kind}), {} formats", display.formats.len()),
-                    };
-                    writeln!(
-                        f,
-                        "    {import}; fences out {}, in {}; textures to {}{}",
-                        gl.fence_out,
-                        gl.fence_in,
-                        gl.max_texture_size,
-                        if gl.robust { "; robust" } else { "" }
-                    )?;
-                }
-                (None, None, error) => writeln!(f, "no context: {}", error.as_deref().unwrap_or("unknown"))?,
+        writeln!(f, "\nEGL displays (* is what a run takes)")?;
+        // Displays that say the same share their lines.
+        let mut said: Vec<(String, Vec<String>)> = Vec::new();
+        for (index, display) in self.displays.iter().enumerate() {
+            let star = if self.chosen == Some(index) { "*" } else { "" };
+            let node = display.node.as_ref().map_or_else(String::new, |node| format!(" {node}"));
+            let (name, text) = (format!("{star}{}{node}", display.platform), display.summary());
+            match said.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, names)) => names.push(name),
+                None => said.push((text, vec![name])),
             }
         }
-        let Some(best) = self.displays.iter().find(|display| display.dma_buf_import != "none") else {
+        for (text, names) in &said {
+            write_wrapped(f, "  ", &names.iter().map(|name| format!("{name},")).collect::<Vec<_>>())?;
+            writeln!(f, "    {text}")?;
+        }
+        let importing = |index: &usize| self.displays[*index].dma_buf_import != "none";
+        let best = self.chosen.filter(importing).or_else(|| (0..self.displays.len()).find(importing));
+        let Some(best) = best.map(|index| &self.displays[index]) else {
             return writeln!(f, "\nZero-copy: not here, no display imports dma-bufs");
         };
         let place = best.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
@@ -350,10 +350,30 @@ impl fmt::Display for Report {
     }
 }
 
+impl DisplayReport {
+    /// What it offers, or why it offers nothing.
+    fn summary(&self) -> String {
+        let gl = match (&self.error, &self.gl, &self.gl_error) {
+            (Some(error), _, _) => return error.clone(),
+            (None, None, error) => return format!("no context: {}", error.as_deref().unwrap_or("unknown")),
+            (None, Some(gl), _) => gl,
+        };
+        let import = match self.dma_buf_import {
+            "none" => "no dma-buf import: frames are copied".to_owned(),
+            kind => format!("dma-buf import ({kind}), {} formats", self.formats.len()),
+        };
+        let robust = if gl.robust { "; robust" } else { "" };
+        format!(
+            "{} on {}\n    {import}; fences out {}, in {}; textures to {}{robust}",
+            gl.version, gl.renderer, gl.fence_out, gl.fence_in, gl.max_texture_size
+        )
+    }
+}
+
 /// Words behind a title, in lines of at most 110 columns.
-fn write_wrapped(f: &mut fmt::Formatter<'_>, title: &str, words: &[&str]) -> fmt::Result {
+fn write_wrapped(f: &mut fmt::Formatter<'_>, title: &str, words: &[impl AsRef<str>]) -> fmt::Result {
     let mut line = title.to_owned();
-    for word in words {
+    for word in words.iter().map(AsRef::as_ref) {
         if line.len() + word.len() > 110 {
             writeln!(f, "{}", line.trim_end())?;
             line = " ".repeat(title.len());
@@ -361,5 +381,5 @@ fn write_wrapped(f: &mut fmt::Formatter<'_>, title: &str, words: &[&str]) -> fmt
         line.push_str(word);
         line.push(' ');
     }
-    writeln!(f, "{}", line.trim_end())
+    writeln!(f, "{}", line.trim_end().trim_end_matches(','))
 }

@@ -133,12 +133,7 @@ impl Pass {
 }
 
 /// Everything before the author's text.
-fn prelude(
-    shader: &Shader,
-    version: ShaderVersion,
-    inputs: &[gles::Input<'_>],
-    is_software: bool,
-) -> Result<String> {
+fn prelude(shader: &Shader, version: ShaderVersion, inputs: &[gles::Input<'_>], is_software: bool) -> Result<String> {
     let mut text = String::new();
     for extension in &shader.extensions {
         let _ = writeln!(text, "{extension}");
