@@ -13,5 +13,7 @@ pub mod format;
 pub mod frame;
 pub mod gles;
 pub mod layout;
+pub mod pipeline;
 pub mod pool;
+pub mod probe;
 mod sys;

@@ -1,0 +1,94 @@
+//! The command line: arguments in, words and an exit code out.
+//!
+//! In: arguments, the environment. Out: pictures on standard output only where a sink says `-`; everything for people
+//! on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong description.
+//! Not here: any work (the library does it).
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+use darkframe::error::{Error, ErrorKind};
+
+mod check;
+mod diagnostic;
+mod run;
+mod summary;
+
+/// Headless EGL / OpenGL ES rendering into dma-bufs.
+#[derive(Debug, Parser)]
+#[command(name = "darkframe", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more: -v what was chosen and why, -vv every step, -vvv everything. RUST_LOG overrides it.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Say nothing but errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pipeline file.
+    Run(run::Arguments),
+    /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
+    Check(check::Arguments),
+}
+
+/// What every command may ask.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    quiet: bool,
+    /// Standard error is a terminal.
+    terminal: bool,
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output { quiet: arguments.quiet, terminal: std::io::stderr().is_terminal() };
+    start_log(arguments.verbose, output);
+    let result = match &arguments.command {
+        Command::Run(arguments) => run::run(arguments, output),
+        Command::Check(arguments) => check::run(arguments, output),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            diagnostic::print(&error, output.terminal);
+            exit_code(&error)
+        }
+    }
+}
+
+/// 2 where the user's text is wrong, 1 for everything else.
+fn exit_code(error: &Error) -> ExitCode {
+    ExitCode::from(if error.kind() == ErrorKind::Config { 2 } else { 1 })
+}
+
+fn start_log(verbose: u8, output: Output) {
+    use tracing_subscriber::EnvFilter;
+    let level = match (output.quiet, verbose) {
+        (true, _) => "error",
+        (_, 0) => "darkframe=warn",
+        (_, 1) => "darkframe=info",
+        (_, 2) => "darkframe=debug",
+        (_, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second logger cannot be there yet; if it were, it would do.
+    let _ = builder.with_ansi(output.terminal).with_target(false).without_time().try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,18 @@
+//! From a TOML file to pictures: the description, its graph, sources, passes, sinks, and the runner that overlaps them.
+//!
+//! In: a [`Description`]. Out: files, and a [`Report`] of what was done and how.
+//! Not here: what the layers below know (buffers, GL, colour), how a person is told (the command line).
+
+pub mod description;
+pub mod graph;
+pub mod pass;
+pub mod plan;
+pub mod report;
+pub mod runner;
+pub mod shader;
+pub mod sink;
+pub mod source;
+
+pub use description::Description;
+pub use graph::Graph;
+pub use report::Report;

@@ -1,0 +1,341 @@
+//! What a pipeline file says: sources, passes and sinks, with the place of every value in the text.
+//!
+//! In: a TOML file, and settings from the command line. Out: a [`Description`] whose values are well-formed by themselves.
+//! Not here: whether names and sizes fit together (`graph`), opening what is named (`source`, `pass`, `sink`).
+//!
+//! Files of sources and shaders are relative to the pipeline file, so that a pipeline moves as a folder.
+//! Files of sinks are relative to the current directory, like any output of a command.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_spanned::Spanned;
+
+use crate::color::{Color, Matrix, Range, Siting, Transfer};
+use crate::config;
+use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
+use crate::format::Fourcc;
+use crate::layout::Size;
+
+pub mod value;
+
+pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
+
+/// Named parts, with the place of each name.
+pub type Named<T> = BTreeMap<Spanned<String>, T>;
+
+/// A pipeline file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Description {
+    /// A shipped board's name or the path of a board file; found out where it is left out.
+    pub board: Option<Spanned<String>>,
+    /// What the run must have, or fail.
+    pub require: Option<Require>,
+    /// Which frames are made, `A..B` with B left out; all where it is left out.
+    pub frames: Option<Text<FrameRange>>,
+    /// Frames per second of the run; that of the first source that has one where it is left out, else 25.
+    pub rate: Option<Text<Rate>>,
+    /// Where pictures come from.
+    #[serde(default, rename = "source")]
+    pub sources: Named<Source>,
+    /// What is done to them.
+    #[serde(default, rename = "pass")]
+    pub passes: Named<Pass>,
+    /// Where they go.
+    #[serde(default, rename = "sink")]
+    pub sinks: Named<Sink>,
+    /// Where the text came from.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// The file and its text, for errors with a place.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The file's name as the user gave it.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+/// What a run must have, or fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Require {
+    /// No edge of the pipeline may copy pixels.
+    ZeroCopy,
+}
+
+/// Where pictures come from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Source {
+    /// The file; relative to the pipeline file.
+    pub file: Option<Spanned<PathBuf>>,
+    /// What the file is; by its extension where it is left out.
+    pub kind: Option<Spanned<SourceKind>>,
+    /// A picture that is computed, instead of a file.
+    pub pattern: Option<Spanned<Pattern>>,
+    /// Size of a raw file's or a pattern's pictures.
+    pub size: Option<Spanned<Text<Size>>>,
+    /// Format of a raw file's pictures: a DRM name (`NV12`).
+    pub format: Option<Spanned<Text<Fourcc>>>,
+    /// Frames per second.
+    pub rate: Option<Text<Rate>>,
+    /// Raw files: bytes from row to row, one number or one per plane; tight where it is left out.
+    pub stride: Option<Spanned<Numbers>>,
+    /// Raw files: first byte of each plane within a frame; one after the other where it is left out.
+    pub offset: Option<Spanned<Numbers>>,
+    /// Raw files: bytes from frame to frame; the end of the last plane where it is left out.
+    pub frame_bytes: Option<Spanned<u64>>,
+    /// Raw files: bytes before the first frame.
+    #[serde(default)]
+    pub header_bytes: u64,
+    /// Patterns: how many pictures; endless where it is left out.
+    pub frames: Option<Spanned<u64>>,
+    /// The pattern `noise`: the same seed gives the same pictures.
+    #[serde(default)]
+    pub seed: u64,
+    /// Begin again at the end.
+    #[serde(default)]
+    pub r#loop: bool,
+    /// Which pictures of the file, `A..B` with B left out.
+    pub range: Option<Text<FrameRange>>,
+    /// What the numbers mean, where the file does not say or says it wrong.
+    #[serde(default)]
+    pub color: ColorKeys,
+}
+
+/// What a source's file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// YUV4MPEG2.
+    Y4m,
+    /// Frames one after the other, nothing between.
+    Raw,
+    /// One picture: PNG, JPEG, PBM, PGM, PPM, PAM.
+    Image,
+}
+
+/// A picture that is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pattern {
+    /// Eight colour bars, 75 %.
+    Bars,
+    /// Red rises to the right, green downwards, blue with time.
+    Gradient,
+    /// Black and white fields of 16 pixels that move one pixel right per frame.
+    Checker,
+    /// Rings that get finer outwards, to the limit of the grid; they move inwards.
+    ZonePlate,
+    /// Every pixel at random, from `seed` and the frame's number.
+    Noise,
+    /// The frame's number in large digits.
+    Counter,
+}
+
+/// Colour tags; what is left out is taken from the file, else guessed from the size.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ColorKeys {
+    /// The Y'CbCr matrix.
+    pub matrix: Option<Matrix>,
+    /// Which codes black and white have.
+    pub range: Option<Range>,
+    /// Where chroma samples sit.
+    pub siting: Option<Siting>,
+    /// Transfer function.
+    pub transfer: Option<Transfer>,
+}
+
+impl ColorKeys {
+    /// `color` with what these keys say instead.
+    pub fn over(&self, color: Color) -> Color {
+        Color {
+            matrix: self.matrix.unwrap_or(color.matrix),
+            range: self.range.unwrap_or(color.range),
+            siting: self.siting.unwrap_or(color.siting),
+            transfer: self.transfer.unwrap_or(color.transfer),
+        }
+    }
+}
+
+/// One draw: inputs by name, a fragment shader, uniforms, one target.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Pass {
+    /// The fragment shader; relative to the pipeline file.
+    pub shader: Spanned<PathBuf>,
+    /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`, or short `["camera"]`.
+    #[serde(default)]
+    pub inputs: Inputs,
+    /// Values of the uniforms that the shader declares.
+    #[serde(default)]
+    pub uniforms: Named<Spanned<Uniform>>,
+    /// Size of the target: `"as-input"` (the first one), `"1280x720"`, or `"50%"` of the first input.
+    pub size: Option<Spanned<Text<PassSize>>>,
+    /// Format of the target; `ABGR8888` (bytes R, G, B, A) where it is left out.
+    pub format: Option<Spanned<Text<Fourcc>>>,
+    /// How inputs are read between pixels.
+    #[serde(default)]
+    pub filter: Filter,
+}
+
+/// How a texture is read between pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// The nearest pixel.
+    Nearest,
+    /// Between the four around it.
+    #[default]
+    Linear,
+}
+
+/// Where pictures go.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sink {
+    /// The pass (or source) whose pictures are taken.
+    pub input: Spanned<String>,
+    /// The file, relative to the current directory; `%04d` becomes the frame's number. `-` is standard output.
+    pub file: Option<Spanned<PathBuf>>,
+    /// What is written; by the file's extension where it is left out.
+    pub kind: Option<Spanned<SinkKind>>,
+    /// Takes frames 0, N, 2N, …
+    pub every: Option<Spanned<u64>>,
+    /// y4m: matrix, range and siting of the file; BT.601 up to 720x576, else BT.709, limited range, chroma left.
+    #[serde(default)]
+    pub color: ColorKeys,
+}
+
+/// What a sink writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SinkKind {
+    /// PNG, one file per frame or one in all.
+    Png,
+    /// The bytes of each frame, one after the other.
+    Raw,
+    /// YUV4MPEG2, 4:2:0.
+    Y4m,
+    /// Nothing: for timing.
+    Null,
+}
+
+impl Description {
+    /// Reads a pipeline file.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`; `Config` with the place in the text.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = read_text(path, "pipeline").map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.with_hint("give the path of a pipeline file, e.g. examples/enhance.toml"),
+            _ => error,
+        })?;
+        Self::parse(path, text)
+    }
+
+    /// Reads the text of a pipeline file; `path` is for errors and for the files that the text names.
+    ///
+    /// # Errors
+    /// `Config` with the place in the text.
+    pub fn parse(path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> Result<Self> {
+        let (path, text) = (path.as_ref(), text.into());
+        let mut description: Self = config::parse(path, &text)?;
+        description.origin = Origin { path: path.to_owned(), text };
+        Ok(description)
+    }
+
+    /// Changes one value: `pass.NAME.UNIFORM=VALUE` (or `pass.NAME.uniforms.UNIFORM`), `pass.NAME.size=…`,
+    /// `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`.
+    ///
+    /// # Errors
+    /// `Config`: no such key (with the nearest), a value of the wrong type.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let error = |detail: String| Error::new(ErrorKind::Config, "--set", format!("{assignment}: {detail}"));
+        let (key, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| error("expected KEY=VALUE".into()).with_hint("e.g. --set pass.grade.exposure=1.2"))?;
+        let parts: Vec<&str> = key.trim().split('.').collect();
+        let place = |value: Uniform| Spanned::new(0..0, value);
+        match parts.as_slice() {
+            ["pass", name, key] | ["pass", name, "uniforms", key] => {
+                let pass = find_mut(&mut self.passes, name).map_err(error)?;
+                if *key == "size" && parts.len() == 3 {
+                    pass.size = Some(Spanned::new(0..0, Text(value.parse()?)));
+                    return Ok(());
+                }
+                let known = pass.uniforms.keys().map(|name| name.get_ref().as_str());
+                if !pass.uniforms.contains_key(*key) {
+                    let hint = did_you_mean(key, known);
+                    return Err(error(format!("pass \"{name}\" sets no uniform \"{key}\"")).with_hint(hint));
+                }
+                let uniform = Uniform::from_text(value).map_err(error)?;
+                pass.uniforms.insert(Spanned::new(0..0, (*key).to_owned()), place(uniform));
+            }
+            ["source", name, "file"] => {
+                find_mut(&mut self.sources, name).map_err(error)?.file = Some(Spanned::new(0..0, absolute(value)))
+            }
+            ["source", name, "frames"] => {
+                let frames = value.parse().map_err(|_| error("expected a number of frames".into()))?;
+                find_mut(&mut self.sources, name).map_err(error)?.frames = Some(Spanned::new(0..0, frames));
+            }
+            ["sink", name, "file"] => {
+                find_mut(&mut self.sinks, name).map_err(error)?.file = Some(Spanned::new(0..0, value.into()))
+            }
+            ["sink", name, "every"] => {
+                let every = value.parse().map_err(|_| error("expected a number of frames".into()))?;
+                find_mut(&mut self.sinks, name).map_err(error)?.every = Some(Spanned::new(0..0, every));
+            }
+            _ => {
+                return Err(error("no such key".into()).with_hint(
+                    "keys: pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error about the text at `range`; `op` is the key.
+    pub fn error(&self, op: impl Into<String>, detail: impl Into<String>, range: std::ops::Range<usize>) -> Error {
+        let error = Error::new(ErrorKind::Config, op.into(), detail);
+        match range.is_empty() {
+            // The value was set on the command line: it has no place in the text.
+            true => error,
+            false => error.with_span(Span::new(&self.origin.path, self.origin.text.clone(), range)),
+        }
+    }
+
+    /// A file named in the text, relative to the folder of the pipeline file.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.origin.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+}
+
+/// A path from the command line is relative to the current directory, not to the pipeline file.
+fn absolute(path: &str) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
+}
+
+fn find_mut<'a, T>(parts: &'a mut Named<T>, name: &str) -> Result<&'a mut T, String> {
+    let hint = did_you_mean(name, parts.keys().map(|name| name.get_ref().as_str()));
+    parts.get_mut(name).ok_or_else(|| format!("there is no \"{name}\"; {hint}"))
+}
+
+/// `did you mean "x"?`, or the list of what there is.
+pub(crate) fn did_you_mean<'a>(given: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(given, names.clone()) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => {
+            let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+            if names.is_empty() { "there are none".into() } else { format!("there is {}", names.join(", ")) }
+        }
+    }
+}

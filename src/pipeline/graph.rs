@@ -1,0 +1,302 @@
+//! Which part feeds which: names resolved, passes in order, sizes computed, dead parts noted.
+//!
+//! In: a [`Description`], then what its sources really are. Out: a [`Graph`] in which every reference is an index.
+//! Not here: opening anything.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::format::Fourcc;
+use crate::layout::Size;
+
+use super::description::{Description, Filter, PassSize, did_you_mean};
+use super::sink;
+
+/// Where the pictures of an edge come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Feed {
+    /// Index into [`Graph::sources`].
+    Source(usize),
+    /// Index into [`Graph::passes`].
+    Pass(usize),
+}
+
+/// A pass with its references resolved.
+#[derive(Clone, Debug)]
+pub struct PassNode {
+    /// The name in the pipeline file, or `copy of NAME` for a pass that was put between a source and a sink.
+    pub name: String,
+    /// The pass of the description; `None` for one that only copies its input.
+    pub described: Option<String>,
+    /// Names in the shader and what feeds them, in the order of the text.
+    pub inputs: Vec<(String, Feed)>,
+    /// Format of the target.
+    pub fourcc: Fourcc,
+    /// How inputs are read between pixels.
+    pub filter: Filter,
+    size: Option<(PassSize, Range<usize>)>,
+}
+
+/// A sink with its reference resolved.
+#[derive(Clone, Debug)]
+pub struct SinkNode {
+    /// What it writes.
+    pub plan: sink::Plan,
+    /// Index into [`Graph::passes`].
+    pub pass: usize,
+}
+
+/// The parts of a pipeline that lead to a sink, in an order in which each part comes after what feeds it.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Names of the sources that are used.
+    pub sources: Vec<String>,
+    /// The passes that are used, feeding ones first.
+    pub passes: Vec<PassNode>,
+    /// The sinks, in the order of the text.
+    pub sinks: Vec<SinkNode>,
+    /// Sources and passes that lead to no sink; they are left out.
+    pub unused: Vec<String>,
+}
+
+impl Graph {
+    /// Resolves the names of `description`.
+    ///
+    /// # Errors
+    /// `Config` with the place: an unknown name (with the nearest), a cycle, a name that is no GLSL identifier, two
+    /// parts of one name, a pass without a size, no sink at all, two sinks for one file.
+    pub fn new(description: &Description) -> Result<Self> {
+        for (name, _) in &description.passes {
+            if description.sources.contains_key(name.get_ref().as_str()) {
+                let detail = "a source has the same name, and inputs could mean either";
+                return Err(description.error(format!("pass.{name}"), detail, name.span()));
+            }
+        }
+        if description.sinks.is_empty() {
+            let end = description.origin.text.len();
+            return Err(description
+                .error("sink", "the pipeline has no sink", end.saturating_sub(1)..end)
+                .with_hint("add [sink.pictures] with input = \"NAME\" and file = \"out/%04d.png\""));
+        }
+        let mut builder = Builder {
+            description,
+            graph: Self { sources: Vec::new(), passes: Vec::new(), sinks: Vec::new(), unused: Vec::new() },
+            done: HashMap::new(),
+            copies: HashMap::new(),
+            open: Vec::new(),
+        };
+        let mut sinks: Vec<_> = description.sinks.iter().collect();
+        sinks.sort_by_key(|(name, _)| name.span().start);
+        let mut files: HashMap<std::path::PathBuf, String> = HashMap::new();
+        for (name, sink) in sinks {
+            let name = name.get_ref();
+            let plan = sink::Plan::new(description, name, sink)?;
+            if let Some(file) = &sink.file
+                && !file.get_ref().starts_with("/dev")
+                && let Some(other) = files.insert(file.get_ref().clone(), name.clone())
+            {
+                let detail = format!("sink \"{other}\" writes the same file");
+                return Err(description.error(format!("sink.{name}.file"), detail, file.span()));
+            }
+            let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span())?;
+            let pass = match feed {
+                Feed::Pass(pass) => pass,
+                Feed::Source(source) => builder.copy(source, sink.input.get_ref()),
+            };
+            builder.graph.sinks.push(SinkNode { plan, pass });
+        }
+        // What no sink needs is left out, and yet must be right: an error there would surprise later.
+        let used: Vec<String> = builder.done.keys().cloned().collect();
+        let names = description.sources.keys().chain(description.passes.keys());
+        let mut unused: Vec<_> = names.filter(|name| !used.contains(name.get_ref())).collect();
+        unused.sort_by_key(|name| name.span().start);
+        let kept = (builder.graph.sources.len(), builder.graph.passes.len());
+        for name in &unused {
+            builder.resolve(name.get_ref(), name.get_ref(), name.span())?;
+        }
+        let mut graph = builder.graph;
+        graph.sources.truncate(kept.0);
+        graph.passes.truncate(kept.1);
+        graph.unused = unused.into_iter().map(|name| name.get_ref().clone()).collect();
+        Ok(graph)
+    }
+
+    /// The size of every pass's target, from the sizes of the sources.
+    ///
+    /// # Errors
+    /// `Config`: a size out of range.
+    pub fn sizes(&self, description: &Description, sources: &[Size]) -> Result<Vec<Size>> {
+        let mut sizes: Vec<Size> = Vec::new();
+        for pass in &self.passes {
+            let input = pass.inputs.first().map(|(_, feed)| match *feed {
+                Feed::Source(index) => sources[index],
+                Feed::Pass(index) => sizes[index],
+            });
+            let (wanted, span) = pass.size.clone().unwrap_or((PassSize::AsInput, 0..0));
+            let scale = |length: u32, permille: u32| {
+                u32::try_from((u64::from(length) * u64::from(permille) + 500) / 1000).unwrap_or(u32::MAX).max(1)
+            };
+            let size = match (wanted, input) {
+                (PassSize::Pixels(size), _) => size,
+                (PassSize::AsInput, Some(size)) => size,
+                (PassSize::Permille(part), Some(size)) => {
+                    Size::new(scale(size.width, part), scale(size.height, part))
+                }
+                // Checked when the graph was made.
+                (_, None) => return Err(Error::invalid("size", format!("pass \"{}\" has no size", pass.name))),
+            };
+            let key = || format!("pass.{}.size", pass.name);
+            sizes.push(size.check().map_err(|error| description.error(key(), error.detail(), span))?);
+        }
+        Ok(sizes)
+    }
+
+    /// How many passes and sinks read each pass.
+    pub fn readers(&self) -> Vec<usize> {
+        let mut readers = vec![0; self.passes.len()];
+        for (_, feed) in self.passes.iter().flat_map(|pass| &pass.inputs) {
+            if let Feed::Pass(index) = feed {
+                readers[*index] += 1;
+            }
+        }
+        for sink in &self.sinks {
+            readers[sink.pass] += 1;
+        }
+        readers
+    }
+
+    /// The name of what feeds an edge.
+    pub fn name(&self, feed: Feed) -> &str {
+        match feed {
+            Feed::Source(index) => &self.sources[index],
+            Feed::Pass(index) => &self.passes[index].name,
+        }
+    }
+}
+
+struct Builder<'a> {
+    description: &'a Description,
+    graph: Graph,
+    done: HashMap<String, Feed>,
+    /// Passes that copy a source for a sink, by source.
+    copies: HashMap<usize, usize>,
+    /// Passes being resolved, outermost first: meeting one again is a cycle.
+    open: Vec<String>,
+}
+
+impl Builder<'_> {
+    fn resolve(&mut self, key: &str, name: &str, span: Range<usize>) -> Result<Feed> {
+        if let Some(feed) = self.done.get(name) {
+            return Ok(*feed);
+        }
+        if let Some(at) = self.open.iter().position(|open| open == name) {
+            let mut circle: Vec<&str> = self.open[at..].iter().map(String::as_str).collect();
+            circle.push(name);
+            let detail = format!("the passes feed each other in a circle: {}", circle.join(" reads "));
+            return Err(self.description.error(key, detail, span));
+        }
+        if self.description.sources.contains_key(name) {
+            self.graph.sources.push(name.to_owned());
+            let feed = Feed::Source(self.graph.sources.len() - 1);
+            self.done.insert(name.to_owned(), feed);
+            return Ok(feed);
+        }
+        let Some((place, pass)) = self.description.passes.get_key_value(name) else {
+            let names = self.description.sources.keys().chain(self.description.passes.keys());
+            let hint = did_you_mean(name, names.map(|name| name.get_ref().as_str()));
+            let detail = format!("there is no source or pass \"{name}\"");
+            return Err(self.description.error(key, detail, span).with_hint(hint));
+        };
+        self.open.push(name.to_owned());
+        let mut inputs: Vec<(String, Feed)> = Vec::new();
+        for (input, from) in &pass.inputs.0 {
+            let key = format!("pass.{name}.inputs");
+            if let Err(detail) = check_identifier(input.get_ref()) {
+                let error = self.description.error(key, detail, input.span());
+                return Err(error.with_hint("name it for the shader: inputs = { camera = \"NAME\" }"));
+            }
+            if inputs.iter().any(|(other, _)| other == input.get_ref()) {
+                let detail = format!("\"{}\" is there twice", input.get_ref());
+                return Err(self.description.error(key, detail, input.span()));
+            }
+            let feed = self.resolve(&key, from.get_ref(), from.span())?;
+            inputs.push((input.get_ref().clone(), feed));
+        }
+        self.open.pop();
+        let size = pass.size.as_ref().map(|size| (size.get_ref().0, size.span()));
+        if inputs.is_empty() && !matches!(size, Some((PassSize::Pixels(_), _))) {
+            let detail = "a pass without inputs needs a size in pixels";
+            let error = self.description.error(format!("pass.{name}.size"), detail, place.span());
+            return Err(error.with_hint("add size = \"1280x720\""));
+        }
+        let fourcc = pass.format.as_ref().map_or(Fourcc::ABGR8888, |format| format.get_ref().0);
+        if let Err(error) = check_target(fourcc) {
+            let span = pass.format.as_ref().map_or(place.span(), |format| format.span());
+            let ours = self.description.error(format!("pass.{name}.format"), error.detail(), span);
+            return Err(match error.hint() {
+                Some(hint) => ours.with_hint(hint),
+                None => ours,
+            });
+        }
+        self.graph.passes.push(PassNode {
+            name: name.to_owned(),
+            described: Some(name.to_owned()),
+            inputs,
+            fourcc,
+            filter: pass.filter,
+            size,
+        });
+        let feed = Feed::Pass(self.graph.passes.len() - 1);
+        self.done.insert(name.to_owned(), feed);
+        Ok(feed)
+    }
+
+    fn copy(&mut self, source: usize, name: &str) -> usize {
+        if let Some(pass) = self.copies.get(&source) {
+            return *pass;
+        }
+        self.graph.passes.push(PassNode {
+            name: format!("copy of {name}"),
+            described: None,
+            inputs: vec![("picture".into(), Feed::Source(source))],
+            fourcc: Fourcc::ABGR8888,
+            filter: Filter::Linear,
+            size: None,
+        });
+        self.copies.insert(source, self.graph.passes.len() - 1);
+        self.graph.passes.len() - 1
+    }
+}
+
+/// Fails where no driver renders into the format: YUV, and formats without a GL twin.
+fn check_target(fourcc: Fourcc) -> Result<()> {
+    let format = fourcc.format()?;
+    if format.is_yuv() || format.gl.is_none() {
+        let detail = format!("{fourcc}: a pass renders RGB formats only");
+        return Err(Error::unsupported("format", detail).with_hint("ABGR8888 is bytes R, G, B, A"));
+    }
+    Ok(())
+}
+
+/// Fails, in words, where a name cannot be a function of GLSL ES.
+pub(crate) fn check_identifier(name: &str) -> Result<(), String> {
+    const TAKEN: &[&str] = &[
+        "pixel", "main", "time", "frame", "resolution", "uv", "texture", "texture2D", "float", "int", "bool", "vec2",
+        "vec3", "vec4", "mat2", "mat3", "mat4", "if", "else", "for", "while", "do", "return", "discard", "break",
+        "continue", "const", "uniform", "varying", "attribute", "in", "out", "inout", "void", "struct", "input",
+        "output", "sampler2D", "true", "false", "half", "fixed", "filter", "common", "active", "mix", "step", "abs",
+        "min", "max", "clamp", "dot", "length", "mod", "sin", "cos", "tan", "floor", "ceil", "fract", "pow", "exp",
+        "log", "sqrt", "sign", "distance", "cross", "normalize", "reflect", "refract", "smoothstep", "invariant",
+    ];
+    let mut chars = name.chars();
+    let shape = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !shape {
+        return Err(format!("\"{name}\" cannot be a name in a shader: letters, digits and _, no digit first"));
+    }
+    if name.starts_with("gl_") || name.starts_with("df_") || name.contains("__") || TAKEN.contains(&name) {
+        return Err(format!("\"{name}\" is reserved in shaders"));
+    }
+    Ok(())
+}

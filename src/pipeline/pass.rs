@@ -1,0 +1,278 @@
+//! One draw: a program made of a generated prelude and the author's shader, and its inputs bound to textures.
+//!
+//! In: a [`Shader`], how each input reaches it, values. Out: a [`Pass`] that draws into the bound target.
+//! Not here: which textures and targets (`runner`), the inputs' functions (`gles::yuv`).
+//!
+//! What a shader finds: its inputs as functions, `uniform float time` (seconds), `uniform int frame`,
+//! `uniform vec2 resolution` (the target in pixels) and `uniform vec2 NAME_size` for each input.
+//! Floats are highp unless the shader says otherwise; where the CPU draws, mediump and lowp are highp too:
+//! conversions to 16 bits cost it a third of the time, and bits.
+
+use std::fmt::Write as _;
+
+use crate::color::Color;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gles::program::Uniform;
+use crate::gles::{self, Gl, InputBinding, Program, ProgramSource, ShaderVersion, Texture};
+use crate::layout::Size;
+
+use super::description::Filter;
+use super::plan::BUILT_IN;
+use super::shader::{Declared, Entry, Shader, Version};
+
+/// How one input reaches the shader.
+#[derive(Clone, Debug)]
+pub struct PassInput {
+    /// Its name in the shader.
+    pub name: String,
+    /// The textures behind it.
+    pub binding: InputBinding,
+    /// What its numbers mean.
+    pub color: Color,
+    /// Its size in pixels.
+    pub size: Size,
+    /// How each of its textures is read.
+    pub samplings: Vec<Sampling>,
+}
+
+impl PassInput {
+    fn as_input(&self) -> gles::Input<'_> {
+        gles::Input { name: &self.name, binding: self.binding.clone(), color: self.color, size: self.size }
+    }
+}
+
+/// The shader of a pass that only copies its input.
+const COPY: &str = "vec4 pixel(vec2 uv) { return picture(); }\n";
+
+/// A program with its inputs.
+pub struct Pass {
+    program: Program,
+    inputs: Vec<PassInput>,
+    version: ShaderVersion,
+    moves: bool,
+}
+
+impl Pass {
+    /// Compiles the shader, and sets what stays the same in every frame.
+    ///
+    /// # Errors
+    /// `Shader` with the author's line; `Unsupported` where the context has no GLSL ES 3.00.
+    pub fn new(
+        gl: &Gl,
+        name: &str,
+        shader: Option<&Shader>,
+        inputs: Vec<PassInput>,
+        target: Size,
+        values: &[(Declared, Vec<f64>)],
+    ) -> Result<Self> {
+        let copy;
+        let shader = match shader {
+            Some(shader) => shader,
+            None => {
+                copy = Shader::parse("copy.frag", COPY)?;
+                &copy
+            }
+        };
+        let version = match shader.version {
+            Version::Es100 => ShaderVersion::Essl100,
+            Version::Es300 => ShaderVersion::Essl300,
+        };
+        let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
+        let prelude = prelude(shader, version, &views, gl.caps().is_software)?;
+        let body = body(shader);
+        let source = ProgramSource {
+            name,
+            version,
+            vertex: &gles::yuv::glsl_vertex(version, &views)?,
+            prelude: &prelude,
+            body: &body,
+            body_path: &shader.path,
+        };
+        let program = Program::new(gl, &source).map_err(|error| at_author(shader, error))?;
+        drop(views);
+        let size = |size: Size| Uniform::Vec2([size.width as f32, size.height as f32]);
+        program.set(gl, "resolution", size(target))?;
+        for input in &inputs {
+            program.set(gl, &format!("{}_size", input.name), size(input.size))?;
+        }
+        for (declared, numbers) in values {
+            set(gl, &program, declared, numbers)?;
+        }
+        let moves = program.has_uniform("time") || program.has_uniform("frame");
+        Ok(Self { program, inputs, version, moves })
+    }
+
+    /// Its inputs, in the order of the textures that [`draw`](Pass::draw) takes.
+    pub fn inputs(&self) -> &[PassInput] {
+        &self.inputs
+    }
+
+    /// `GLSL ES 1.00` or `3.00`.
+    pub fn version(&self) -> &'static str {
+        match self.version {
+            ShaderVersion::Essl100 => "1.00",
+            ShaderVersion::Essl300 => "3.00",
+        }
+    }
+
+    /// Draws over the whole of the bound target. `textures` are those of each input.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a wrong number of textures; `Failed` where the driver reports an error.
+    pub fn draw(&self, gl: &Gl, textures: &[Vec<&Texture>], frame: u64, seconds: f64) -> Result<()> {
+        let mut unit = 0;
+        for (input, textures) in self.inputs.iter().zip(textures) {
+            unit = input.as_input().bind(gl, &self.program, textures, unit)?;
+        }
+        if self.moves {
+            self.program.set(gl, "time", Uniform::Float(seconds as f32))?;
+            self.program.set(gl, "frame", Uniform::Int((frame % (1 << 31)) as i32))?;
+        }
+        self.program.draw_triangle(gl)
+    }
+}
+
+/// Everything before the author's text.
+fn prelude(
+    shader: &Shader,
+    version: ShaderVersion,
+    inputs: &[gles::Input<'_>],
+    is_software: bool,
+) -> Result<String> {
+    let mut text = String::new();
+    for extension in &shader.extensions {
+        let _ = writeln!(text, "{extension}");
+    }
+    text.push_str(&gles::yuv::glsl_head(version, inputs)?);
+    if is_software {
+        text.push_str("#define mediump highp\n#define lowp highp\n");
+    }
+    text.push_str("precision DF_P float;\nprecision highp int;\nprecision DF_P sampler2D;\n");
+    let declared = |name: &str| shader.uniforms.iter().any(|uniform| uniform.name == name);
+    for (name, kind) in BUILT_IN.into_iter().zip(["float", "int", "vec2"]) {
+        if !declared(name) {
+            let _ = writeln!(text, "uniform {kind} {name};");
+        }
+    }
+    for input in inputs {
+        let name = format!("{}_size", input.name);
+        if !declared(&name) {
+            let _ = writeln!(text, "uniform vec2 {name};");
+        }
+    }
+    if version == ShaderVersion::Essl300 && shader.entry == Entry::Pixel {
+        text.push_str("layout(location = 0) out vec4 df_color;\n");
+    }
+    Ok(text)
+}
+
+/// The author's text, and the entry point behind it.
+fn body(shader: &Shader) -> String {
+    let mut text = shader.text.clone();
+    if shader.entry == Entry::Pixel {
+        let target = if shader.version == Version::Es300 { "df_color" } else { "gl_FragColor" };
+        let _ = writeln!(text, "void main() {{ {target} = pixel({}); }}", gles::program::UV);
+    }
+    text
+}
+
+/// The same error with the place in the author's file: the driver saw included files in their places.
+fn at_author(shader: &Shader, error: Error) -> Error {
+    if error.kind() != ErrorKind::Shader {
+        return error;
+    }
+    let Some(span) = error.span() else { return error };
+    let (line, column) = span.line_column();
+    let Some(mut place) = shader.place(line - 1) else { return error };
+    // From the column that the driver named to the end of the line, where it is inside the line.
+    let line_start = place.text[..place.start].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = place.start + place.len;
+    let wanted = place.text[line_start..line_end].char_indices().nth(column - 1).map(|(at, _)| line_start + at);
+    if let Some(wanted) = wanted.filter(|wanted| *wanted > place.start) {
+        place.len = line_end - wanted;
+        place.start = wanted;
+    }
+    error.with_span(place)
+}
+
+fn set(gl: &Gl, program: &Program, declared: &Declared, numbers: &[f64]) -> Result<()> {
+    fn array<const N: usize>(numbers: &[f64]) -> Option<[f32; N]> {
+        numbers.iter().map(|number| *number as f32).collect::<Vec<_>>().try_into().ok()
+    }
+    fn whole<const N: usize>(numbers: &[f64]) -> Option<[i32; N]> {
+        numbers.iter().map(|number| *number as i32).collect::<Vec<_>>().try_into().ok()
+    }
+    let value = match declared.kind.as_str() {
+        _ if declared.elements > 1 => None,
+        "float" => array(numbers).map(|[x]| Uniform::Float(x)),
+        "vec2" => array(numbers).map(Uniform::Vec2),
+        "vec3" => array(numbers).map(Uniform::Vec3),
+        "vec4" => array(numbers).map(Uniform::Vec4),
+        "int" | "bool" => whole(numbers).map(|[x]| Uniform::Int(x)),
+        "ivec2" | "bvec2" => whole(numbers).map(Uniform::IVec2),
+        "ivec3" | "bvec3" => whole(numbers).map(Uniform::IVec3),
+        "ivec4" | "bvec4" => whole(numbers).map(Uniform::IVec4),
+        "mat3" => array(numbers).map(Uniform::Mat3),
+        "mat4" => array(numbers).map(Uniform::Mat4),
+        _ => None,
+    };
+    let Some(value) = value else {
+        let detail = format!("{} {}: values of this type cannot be set", declared.kind, declared.name);
+        return Err(Error::unsupported("uniform", detail).with_hint("use float, vec2 to vec4, int, bool, mat3 or mat4"));
+    };
+    if !program.set(gl, &declared.name, value)? {
+        tracing::warn!(uniform = declared.name, "the shader declares it and does not use it");
+    }
+    Ok(())
+}
+
+/// How one texture is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// What lies between the texels.
+    pub filter: gles::Filter,
+    /// What lies beyond the edge.
+    pub wrap: gles::Wrap,
+}
+
+impl Sampling {
+    /// Sets it on `texture`.
+    ///
+    /// # Errors
+    /// As [`Texture::set_filter`] and [`Texture::set_wrap`].
+    pub fn apply(&self, gl: &Gl, texture: &Texture) -> Result<()> {
+        texture.set_filter(gl, self.filter)?;
+        texture.set_wrap(gl, self.wrap)
+    }
+}
+
+/// How an input's textures are read.
+///
+/// A shader that only asks for its own pixel, at the input's own size, gets exactly one texel: nearest gives the same
+/// bits and costs the CPU half. Subsampled chroma is always mixed, unless the author asks for nearest.
+///
+/// llvmpipe mixes 8-bit texels with 8-bit arithmetic, and two codes of chroma are four of blue. Not so where the
+/// texture is mirrored at its edges, which is the same picture as long as nobody asks beyond them.
+pub fn samplings(
+    gl: &Gl,
+    shader: Option<&Shader>,
+    input: &str,
+    wanted: Filter,
+    same_size: bool,
+    planes: &[gles::Filter],
+) -> Vec<Sampling> {
+    let pointwise = same_size && shader.is_none_or(|shader| shader.is_pointwise(input));
+    let exact = pointwise && gl.caps().is_software && gl.caps().at_least(3, 0);
+    planes
+        .iter()
+        .map(|plane| {
+            let filter = match (wanted, pointwise) {
+                (Filter::Nearest, _) => gles::Filter::Nearest,
+                (Filter::Linear, true) => *plane,
+                (Filter::Linear, false) => gles::Filter::Linear,
+            };
+            let mirrored = exact && filter == gles::Filter::Linear && planes.len() > 1;
+            Sampling { filter, wrap: if mirrored { gles::Wrap::MirroredRepeat } else { gles::Wrap::ClampToEdge } }
+        })
+        .collect()
+}

@@ -1,0 +1,228 @@
+//! Everything that can be known and checked before a driver is asked: the graph with opened sources, read shaders,
+//! sizes, values and frames.
+//!
+//! In: a [`Description`]. Out: a [`Plan`] that the runner carries out, and that `darkframe check` prints.
+//! Not here: the driver.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Size;
+
+use super::description::{Description, FrameRange, Pass, Rate, Uniform, did_you_mean};
+use super::graph::{Feed, Graph};
+use super::shader::{Declared, Shader};
+use super::sink::Shape;
+use super::source::Opened;
+
+/// Uniforms that every shader has.
+pub const BUILT_IN: [&str; 3] = ["time", "frame", "resolution"];
+
+/// A checked pipeline.
+pub struct Plan {
+    /// Who feeds whom.
+    pub graph: Graph,
+    /// Opened sources, as in the graph.
+    pub sources: Vec<Opened>,
+    /// Target sizes, as the passes of the graph.
+    pub sizes: Vec<Size>,
+    /// Shaders, as the passes of the graph; `None` for a pass that only copies.
+    pub shaders: Vec<Option<Arc<Shader>>>,
+    /// Values of uniforms, as the passes of the graph.
+    pub uniforms: Vec<Vec<(Declared, Vec<f64>)>>,
+    /// Frames per second of the run.
+    pub rate: Rate,
+    /// First frame.
+    pub start: u64,
+    /// Frame after the last; `None` runs until it is stopped.
+    pub end: Option<u64>,
+}
+
+impl Plan {
+    /// Checks `description` and opens its sources and shaders. `frames` overrides what it says of frames.
+    ///
+    /// # Errors
+    /// `Config` and `Shader` with the place; those of the files.
+    pub fn new(description: &Description, frames: Option<FrameRange>) -> Result<Self> {
+        let graph = Graph::new(description)?;
+        let mut sources = Vec::new();
+        for name in &graph.sources {
+            let source = &description.sources[name.as_str()];
+            let opened = Opened::open(description, name, source).map_err(|error| {
+                // A missing file is a mistake in the text, unless the text has named it rightly.
+                match (&source.file, error.kind(), error.span()) {
+                    (Some(file), ErrorKind::NotFound, None) => {
+                        description.error(format!("source.{name}.file"), error.detail(), file.span())
+                    }
+                    _ => error,
+                }
+            })?;
+            sources.push(opened);
+        }
+        let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
+        let sizes = graph.sizes(description, &source_sizes)?;
+        let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
+        let mut known: HashMap<std::path::PathBuf, Arc<Shader>> = HashMap::new();
+        for node in &graph.passes {
+            let Some(name) = &node.described else {
+                shaders.push(None);
+                uniforms.push(Vec::new());
+                continue;
+            };
+            let pass = &description.passes[name.as_str()];
+            let path = description.resolve(pass.shader.get_ref());
+            let shader = match known.get(&path) {
+                Some(shader) => shader.clone(),
+                None => {
+                    let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
+                        (ErrorKind::NotFound, None) => {
+                            description.error(format!("pass.{name}.shader"), error.detail(), pass.shader.span())
+                        }
+                        _ => error,
+                    })?;
+                    known.insert(path, Arc::new(shader.clone()));
+                    Arc::new(shader)
+                }
+            };
+            uniforms.push(values(description, name, pass, &shader)?);
+            shaders.push(Some(shader));
+        }
+        let rate = description.rate.map(|rate| rate.0);
+        let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
+        let range = frames.or(description.frames.map(|frames| frames.0));
+        let (start, end) = bounds(range, &sources)?;
+        let plan = Self { graph, sources, sizes, shaders, uniforms, rate, start, end };
+        for sink in &plan.graph.sinks {
+            let shape = plan.shape(sink.pass);
+            sink.plan.check(&shape).map_err(|error| {
+                let name = &sink.plan.name;
+                let given = &description.sinks[name.as_str()];
+                let span = given.file.as_ref().map_or(given.input.span(), |file| file.span());
+                let ours = description.error(format!("sink.{name}.{}", error.op()), error.detail(), span);
+                match error.hint() {
+                    Some(hint) => ours.with_hint(hint),
+                    None => ours,
+                }
+            })?;
+        }
+        Ok(plan)
+    }
+
+    /// What the pictures of a pass are.
+    pub fn shape(&self, pass: usize) -> Shape {
+        Shape {
+            size: self.sizes[pass],
+            fourcc: self.graph.passes[pass].fourcc,
+            rate: self.rate,
+            frames: self.end.map(|end| end - self.start),
+        }
+    }
+
+    /// The size of what feeds an edge.
+    pub fn feed_size(&self, feed: Feed) -> Size {
+        match feed {
+            Feed::Source(index) => self.sources[index].info().size,
+            Feed::Pass(index) => self.sizes[index],
+        }
+    }
+
+    /// What would be done, one line per part.
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for source in &self.sources {
+            let info = source.info();
+            let count = match (info.still, info.frames) {
+                (true, _) => "one picture".into(),
+                (_, Some(frames)) => format!("{frames} frames"),
+                (_, None) => "no end".into(),
+            };
+            let rate = info.rate.map_or(String::new(), |rate| format!(", {rate} frames/s"));
+            lines.push(format!("source {}: {} {}, {count}{rate}", source.name(), info.fourcc, info.size));
+        }
+        for (index, pass) in self.graph.passes.iter().enumerate() {
+            let inputs: Vec<&str> = pass.inputs.iter().map(|(_, feed)| self.graph.name(*feed)).collect();
+            let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
+            lines.push(format!("pass {}: {} {}{from}", pass.name, pass.fourcc, self.sizes[index]));
+        }
+        for sink in &self.graph.sinks {
+            let file = sink.plan.file.as_ref().map_or("nothing".into(), |file| file.display().to_string());
+            let every = if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
+            lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
+        }
+        if !self.graph.unused.is_empty() {
+            lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
+        }
+        lines.push(match self.end {
+            Some(end) => format!("frames {}..{end} at {} frames/s", self.start, self.rate),
+            None => format!("frames {}.. without end at {} frames/s", self.start, self.rate),
+        });
+        lines
+    }
+}
+
+/// First frame and the one after the last: the range, cut where the first source ends.
+fn bounds(range: Option<FrameRange>, sources: &[Opened]) -> Result<(u64, Option<u64>)> {
+    let (start, wanted) = range.map_or((0, None), |range| (range.start, range.end));
+    let shortest = sources.iter().filter_map(|source| source.info().frames.map(|frames| (frames, source.name()))).min();
+    if let Some((frames, name)) = shortest {
+        if start >= frames {
+            let detail = format!("{start}..: source \"{name}\" has {frames} frames");
+            return Err(Error::new(ErrorKind::Config, "frames", detail));
+        }
+        return Ok((start, Some(wanted.map_or(frames, |end| end.min(frames)))));
+    }
+    let moving = sources.iter().any(|source| !source.info().still);
+    // Without anything that moves by itself one frame is the whole of it.
+    Ok((start, wanted.or(if moving { None } else { start.checked_add(1) })))
+}
+
+/// The value of every uniform that the shader declares.
+fn values(
+    description: &Description,
+    name: &str,
+    pass: &Pass,
+    shader: &Shader,
+) -> Result<Vec<(Declared, Vec<f64>)>> {
+    let is_built_in = |uniform: &str| {
+        let sizes = pass.inputs.0.iter().any(|(input, _)| uniform.strip_suffix("_size") == Some(input.get_ref()));
+        sizes || BUILT_IN.contains(&uniform)
+    };
+    let declared: Vec<&Declared> = shader.uniforms.iter().filter(|uniform| !is_built_in(&uniform.name)).collect();
+    for (given, value) in &pass.uniforms {
+        let key = format!("pass.{name}.uniforms.{given}");
+        let Some(uniform) = declared.iter().find(|uniform| uniform.name == *given.get_ref()) else {
+            let detail = format!("{} declares no uniform \"{given}\"", pass.shader.get_ref().display());
+            let hint = did_you_mean(given.get_ref(), declared.iter().map(|uniform| uniform.name.as_str()));
+            return Err(description.error(key, detail, given.span()).with_hint(hint));
+        };
+        let wanted = uniform.components();
+        let numbers = value.get_ref().numbers().len();
+        if wanted != Some(numbers) {
+            let detail = match wanted {
+                Some(wanted) => format!("{numbers} numbers given, {} {given} has {wanted}", uniform.kind),
+                None => format!("{} {given} cannot be set from a description", uniform.kind),
+            };
+            return Err(description.error(key, detail, value.span()));
+        }
+        let whole = uniform.kind.starts_with(['i', 'u']) || uniform.kind == "bool";
+        let fits = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
+        if whole && !value.get_ref().numbers().iter().all(fits) {
+            let detail = format!("{} {given} takes whole numbers", uniform.kind);
+            return Err(description.error(key, detail, value.span()));
+        }
+    }
+    let mut values = Vec::new();
+    for uniform in declared {
+        let Some(value) = pass.uniforms.get(uniform.name.as_str()) else {
+            let span = pass.shader.span();
+            let detail = format!("the shader declares {} {}, and no value is given", uniform.kind, uniform.name);
+            return Err(description
+                .error(format!("pass.{name}.uniforms"), detail, span)
+                .with_hint(format!("add uniforms = {{ {} = … }}", uniform.name)));
+        };
+        let value: &Uniform = value.get_ref();
+        values.push((uniform.clone(), value.numbers()));
+    }
+    Ok(values)
+}

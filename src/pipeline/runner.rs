@@ -1,0 +1,315 @@
+//! Carries a plan out: sources, drawing and sinks side by side, buffers passed round and round.
+//!
+//! In: a [`Description`] and [`Options`]. Out: the sinks' files and a [`Report`].
+//! Not here: what is drawn (`pass`), how pixels cross into GL (`feed`) and out of it (`target`).
+//!
+//! The calling thread is the GL thread. Each source and each sink has a thread of its own. Per frame the GL thread takes
+//! filled buffers, draws, hands the work to the GPU and passes on what is finished; it waits for a slow source or sink
+//! and for nothing else. After the first frames no buffer is made any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Scope;
+use std::time::Instant;
+
+use crate::board::Board;
+use crate::color::Siting;
+use crate::device::Device;
+use crate::egl::{Context, Display};
+use crate::error::{Error, Result};
+use crate::gles::{Gl, Texture};
+
+use super::description::{Description, Filter, FrameRange, Require};
+use super::graph::Feed;
+use super::pass::{self, Pass};
+use super::plan::Plan;
+use super::report::{Driver, Report, Times};
+use super::{pass::PassInput, report};
+
+mod deliver;
+mod feed;
+mod target;
+
+use deliver::SinkThread;
+use feed::SourceFeed;
+use target::Target;
+
+/// Buffers in a circle: one being filled, one in use, one on its way.
+const BUFFERS: usize = 3;
+
+/// How a run differs from its description.
+#[derive(Default)]
+pub struct Options {
+    /// What the run must have, or fail; beside what the description requires.
+    pub require: Option<Require>,
+    /// Which frames are made, instead of the description's.
+    pub frames: Option<FrameRange>,
+    /// Facts about the board, instead of the description's.
+    pub board: Option<Board>,
+    /// Set to true, no new frame is begun; those in flight are finished.
+    pub stop: Arc<AtomicBool>,
+    /// Told after each frame.
+    pub progress: Option<Box<dyn FnMut(Progress)>>,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Frames drawn.
+    pub done: u64,
+    /// Frames in all, where it is known.
+    pub total: Option<u64>,
+    /// The last call.
+    pub finished: bool,
+}
+
+/// Runs a pipeline. Blocks until every sink is finished, or the first error.
+///
+/// # Errors
+/// As [`Plan::new`]; `Unsupported` where no driver is there, or where zero-copy is required and an edge copies (the
+/// error names the edge and the reason); those of sources, shaders and sinks. After an error no output file is left.
+pub fn run(description: &Description, options: Options) -> Result<Report> {
+    let started = Instant::now();
+    let board = match (&options.board, &description.board) {
+        (Some(board), _) => board.clone(),
+        (None, Some(name)) => {
+            Board::open(name.get_ref()).map_err(|error| match error.span() {
+                Some(_) => error,
+                None => description.error("board", error.detail(), name.span()),
+            })?
+        }
+        (None, None) => Board::detect()?,
+    };
+    let device = Device::open(&board)?;
+    // The driver starts while files are read and memory is made.
+    let (driver, prepared) = std::thread::scope(|scope| {
+        let driver = scope.spawn(|| {
+            let display = Display::open(&device)?;
+            Context::new(&display)
+        });
+        let prepared = Plan::new(description, options.frames).and_then(|plan| {
+            let staged = target::stage(&device, &plan)?;
+            Ok((plan, staged))
+        });
+        (driver.join(), prepared)
+    });
+    let (plan, staged) = prepared?;
+    let context = driver.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let gl = context.make_current()?;
+    let job = Job {
+        require: options.require.or(description.require).is_some(),
+        stop: &options.stop,
+        device: &device,
+        context: &context,
+        started,
+    };
+    std::thread::scope(|scope| job.run(scope, &gl, plan, staged, options.progress))
+}
+
+/// What stays the same during a run.
+struct Job<'a> {
+    require: bool,
+    stop: &'a AtomicBool,
+    device: &'a Device,
+    context: &'a Context,
+    started: Instant,
+}
+
+impl<'a> Job<'a> {
+    fn run<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, 'a>,
+        gl: &Gl,
+        plan: Plan,
+        staged: target::Staged,
+        mut progress: Option<Box<dyn FnMut(Progress)>>,
+    ) -> Result<Report>
+    where
+        'a: 'scope,
+    {
+        let Plan { graph, sources, sizes, shaders, uniforms, rate, start, end } = plan;
+        let shapes: Vec<_> = (0..graph.passes.len())
+            .map(|pass| super::sink::Shape {
+                size: sizes[pass],
+                fourcc: graph.passes[pass].fourcc,
+                rate,
+                frames: end.map(|end| end - start),
+            })
+            .collect();
+        let run = Frames { start, end };
+        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
+        for source in sources {
+            feeds.push(SourceFeed::start(scope, gl, self, source, run)?);
+        }
+        let mut staged = staged;
+        let mut targets: Vec<Target> = Vec::new();
+        for (index, node) in graph.passes.iter().enumerate() {
+            let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
+            let memory = staged.take(index);
+            targets.push(Target::new(gl, self, &node.name, &shapes[index], is_read_back.then_some(memory))?);
+        }
+        if self.require {
+            for edge in feeds.iter().map(SourceFeed::edge).chain(targets.iter().filter_map(Target::edge)) {
+                if let Some(reason) = &edge.reason {
+                    let detail = format!("{} would be copied ({}): {reason}", edge.name, edge.binding);
+                    return Err(Error::unsupported("require zero-copy", detail)
+                        .with_hint("run without it to copy, or run where the driver imports dma-bufs (darkframe probe)"));
+                }
+            }
+        }
+        let mut passes: Vec<Pass> = Vec::new();
+        for (index, node) in graph.passes.iter().enumerate() {
+            let shader = shaders[index].as_deref();
+            let mut inputs = Vec::new();
+            for (name, feed) in &node.inputs {
+                let (binding, color, size, planes) = match *feed {
+                    Feed::Source(source) => feeds[source].sampling(),
+                    Feed::Pass(pass) => targets[pass].sampling(),
+                };
+                let same_size = size == sizes[index];
+                let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
+                let mut color = color;
+                if node.filter == Filter::Nearest {
+                    // Each pixel takes the chroma sample of its own block, wherever that sits.
+                    color.siting = Siting::Center;
+                }
+                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
+            }
+            passes.push(Pass::new(gl, &node.name, shader, inputs, sizes[index], &uniforms[index])?);
+        }
+        let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
+        for sink in &graph.sinks {
+            let shape = targets[sink.pass].delivered(&shapes[sink.pass]);
+            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape)?);
+        }
+
+        // From here on every frame takes the same way.
+        let begun = Instant::now();
+        let start_seconds = (begun - self.started).as_secs_f64();
+        let mut submit = vec![Times::default(); passes.len()];
+        let mut done = 0u64;
+        let mut interrupted = false;
+        let mut frame = start;
+        while end.is_none_or(|end| frame < end) {
+            if self.stop.load(Ordering::Relaxed) {
+                interrupted = true;
+                break;
+            }
+            let mut ended = false;
+            for feed in &mut feeds {
+                ended |= !feed.next(gl, frame)?;
+            }
+            if ended {
+                break;
+            }
+            let seconds = rate.timestamp_ns(frame) as f64 * 1e-9;
+            for (index, pass) in passes.iter().enumerate() {
+                let begun = Instant::now();
+                targets[index].begin(gl)?;
+                let inputs = &graph.passes[index].inputs;
+                let mut textures: Vec<Vec<&Texture>> = Vec::with_capacity(inputs.len());
+                for ((_, feed), input) in inputs.iter().zip(pass.inputs()) {
+                    let found = match *feed {
+                        Feed::Source(source) => feeds[source].textures(),
+                        Feed::Pass(pass) => targets[pass].textures()?,
+                    };
+                    for (texture, sampling) in found.iter().zip(&input.samplings) {
+                        sampling.apply(gl, texture)?;
+                    }
+                    textures.push(found);
+                }
+                targets[index].bind(gl)?;
+                pass.draw(gl, &textures, frame, seconds)?;
+                submit[index].add(begun.elapsed());
+            }
+            let wants = |pass: usize, frame: u64| {
+                sinks.iter().any(|sink| sink.pass == pass && frame.is_multiple_of(sink.every))
+            };
+            // One fence stands for the frame's whole work: sources get their buffers back behind it, sinks read behind it.
+            let needs_fence = feeds.iter().any(SourceFeed::is_zero_copy) || targets.iter().any(Target::is_zero_copy);
+            let fence = if needs_fence { gl.fence()?.map(Arc::new) } else { None };
+            if !needs_fence {
+                gl.flush();
+            }
+            for feed in &mut feeds {
+                feed.release(fence.clone());
+            }
+            for (index, target) in targets.iter_mut().enumerate() {
+                let wanted = wants(index, frame);
+                for delivery in target.end(gl, frame, wanted, fence.clone())? {
+                    deliver::send(&sinks, index, delivery)?;
+                }
+            }
+            done += 1;
+            frame += 1;
+            if let Some(progress) = &mut progress {
+                progress(Progress { done, total: end.map(|end| end - start), finished: false });
+            }
+            if sinks.iter().any(SinkThread::has_failed) {
+                break;
+            }
+        }
+        for (index, target) in targets.iter_mut().enumerate() {
+            for delivery in target.drain(gl)? {
+                deliver::send(&sinks, index, delivery)?;
+            }
+        }
+        if let Some(progress) = &mut progress {
+            progress(Progress { done, total: end.map(|end| end - start), finished: true });
+        }
+
+        let mut report = Report {
+            frames: done,
+            interrupted,
+            start_seconds,
+            driver: self.driver(gl),
+            fence: gl.fence_ways().out.to_string(),
+            unused: graph.unused.clone(),
+            ..Report::default()
+        };
+        // A source that failed made the loop end like one that is at its end: its error comes first.
+        for feed in feeds {
+            report.sources.push(feed.finish()?);
+        }
+        if sinks.iter().any(SinkThread::has_failed) {
+            // Nothing is made whole where one sink failed.
+            return Err(sinks.into_iter().find_map(SinkThread::give_up).unwrap_or_else(|| Error::failed("sink", "it ended early")));
+        }
+        for sink in sinks {
+            let edge = targets[sink.pass].edge().cloned().unwrap_or_default();
+            report.sinks.push(sink.finish(edge)?);
+        }
+        gl.check()?;
+        for (index, pass) in passes.iter().enumerate() {
+            report.passes.push(report::Pass {
+                name: graph.passes[index].name.clone(),
+                target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
+                glsl: pass.version().into(),
+                submit: submit[index],
+            });
+        }
+        report.seconds = begun.elapsed().as_secs_f64();
+        report.frames_per_second = if report.seconds > 0.0 { done as f64 / report.seconds } else { 0.0 };
+        Ok(report)
+    }
+
+    fn driver(&self, gl: &Gl) -> Driver {
+        let caps = gl.caps();
+        let display = self.context.display();
+        Driver {
+            renderer: caps.renderer.clone(),
+            version: caps.version_text.clone(),
+            egl_vendor: display.vendor().to_owned(),
+            platform: display.platform().to_string(),
+            node: display.node().map(|node| node.path().display().to_string()),
+            software: caps.is_software,
+        }
+    }
+}
+
+/// The frames of a run.
+#[derive(Clone, Copy)]
+struct Frames {
+    start: u64,
+    end: Option<u64>,
+}

@@ -1,0 +1,104 @@
+//! The sinks' threads: each waits for a picture's fence, maps it and writes it.
+//!
+//! In: [`Delivery`]. Out: what the sink has written, or its error. Not here: file formats (`sink`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use crate::buffer::Access;
+use crate::error::{Error, Result};
+use crate::format::Fourcc;
+
+use super::super::report::{Edge, Times};
+use super::super::sink::{Picture, Plan, Shape, Writer, Written};
+use super::feed::HANG;
+use super::target::Delivery;
+
+enum Message {
+    Picture(Delivery),
+    /// All pictures have come: make the output whole. Without it, it is given up.
+    Finish,
+}
+
+/// A sink at work.
+pub(super) struct SinkThread<'scope> {
+    pub(super) pass: usize,
+    pub(super) every: u64,
+    plan: Plan,
+    queue: SyncSender<Message>,
+    failed: Arc<AtomicBool>,
+    thread: ScopedJoinHandle<'scope, Result<(Written, Times)>>,
+}
+
+impl<'scope> SinkThread<'scope> {
+    /// Opens the sink on its own thread.
+    pub(super) fn start(
+        scope: &'scope Scope<'scope, '_>,
+        plan: Plan,
+        pass: usize,
+        (shape, delivered): (Shape, Fourcc),
+    ) -> Result<Self> {
+        let mut writer = plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
+        let (queue, pictures) = sync_channel(super::BUFFERS);
+        let failed = Arc::new(AtomicBool::new(false));
+        let flag = failed.clone();
+        let thread = scope.spawn(move || {
+            let result = write_all(writer.as_mut(), &pictures);
+            if result.is_err() {
+                flag.store(true, Ordering::Release);
+            }
+            result
+        });
+        Ok(Self { pass, every: plan.every, plan, queue, failed, thread })
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Ends without making the output whole; gives the sink's own error, if it has one.
+    pub(super) fn give_up(self) -> Option<Error> {
+        drop(self.queue);
+        let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        result.err().map(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))
+    }
+
+    /// Makes the output whole.
+    pub(super) fn finish(self, edge: Edge) -> Result<Edge> {
+        // A thread that failed has gone; joining it gives its error.
+        let _ = self.queue.send(Message::Finish);
+        drop(self.queue);
+        let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (written, work) = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
+        Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, work, ..edge })
+    }
+}
+
+/// Hands a picture to every sink of its pass that wants its frame.
+pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) -> Result<()> {
+    for sink in sinks {
+        if sink.pass == pass && delivery.frame.is_multiple_of(sink.every) {
+            // A sink that failed is seen by the run, which then ends.
+            let _ = sink.queue.send(Message::Picture(delivery.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>) -> Result<(Written, Times)> {
+    let mut work = Times::default();
+    while let Ok(message) = pictures.recv() {
+        let Message::Picture(Delivery { frame, lease, fence }) = message else {
+            return Ok((writer.finish()?, work));
+        };
+        if let Some(fence) = fence {
+            fence.wait(Some(HANG))?;
+        }
+        let map = lease.buffer.map(Access::Read)?;
+        work.measure(|| writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame }))?;
+    }
+    // The run failed elsewhere: the writer is dropped, and with it its temporary files.
+    Ok((Written::default(), work))
+}

@@ -1,0 +1,366 @@
+//! How pictures get into GL: a source's thread fills buffers, which the GPU samples itself or from which they are uploaded.
+//!
+//! In: an opened source. Out: textures with the picture of each frame.
+//! Not here: what the textures mean to a shader (`gles::yuv`).
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use crate::allocator::{Request, Usage};
+use crate::board::AllocatorKind;
+use crate::buffer::{Access, Buffer};
+use crate::color::Color;
+use crate::egl::{Image, ImportOptions};
+use crate::error::{Error, Result};
+use crate::fence::Fence;
+use crate::gles::yuv::{self, PlaneView};
+use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
+use crate::layout::Size;
+
+use super::super::report::{Edge, Times};
+use super::super::source::{Info, Opened};
+use super::target::tight_memory;
+use super::{BUFFERS, Frames, Job};
+
+/// Work of the GPU that takes longer is a hang.
+pub(super) const HANG: Duration = Duration::from_secs(10);
+
+/// A buffer that may be filled again, behind the fence.
+struct Free {
+    slot: usize,
+    fence: Option<Arc<Fence>>,
+}
+
+/// The source's thread, and the textures that show what it reads.
+pub(super) struct SourceFeed<'scope> {
+    info: Info,
+    edge: Edge,
+    views: Vec<PlaneView>,
+    binding: InputBinding,
+    buffers: Vec<Buffer>,
+    /// Zero-copy: those of each buffer. Copy: two sets that take turns, so that an upload never waits for a draw.
+    textures: Vec<Vec<Texture>>,
+    zero_copy: bool,
+    /// Set in `textures` of the current frame.
+    current: usize,
+    /// Buffer of the current frame, until it is given back.
+    held: Option<usize>,
+    seen: bool,
+    filled: Option<Receiver<Result<usize>>>,
+    free: Option<Sender<Free>>,
+    thread: Option<ScopedJoinHandle<'scope, Times>>,
+}
+
+impl<'scope> SourceFeed<'scope> {
+    /// Decides the way by trying it, and starts reading.
+    pub(super) fn start<'a: 'scope>(
+        scope: &'scope Scope<'scope, 'a>,
+        gl: &Gl,
+        job: &Job<'a>,
+        source: Opened,
+        frames: Frames,
+    ) -> Result<Self> {
+        let info = source.info().clone();
+        let views = match info.fourcc.format()?.is_yuv() {
+            true => yuv::views(info.fourcc, info.size)?,
+            false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
+        };
+        let count = if info.still { 1 } else { BUFFERS };
+        let way = import_all(gl, job, &info, &views, count).or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
+        let Way { buffers, textures, binding, how, reason } = way.map_err(|error| error.in_context(source.name()))?;
+        let edge = Edge {
+            name: source.name().to_owned(),
+            picture: format!("{} {}", info.fourcc, info.size),
+            path: if reason.is_none() { "zero-copy" } else { "copy" }.into(),
+            binding: how.into(),
+            allocator: buffers[0].provenance().allocator.clone(),
+            allocator_reasons: buffers[0].provenance().reasons.clone(),
+            buffers: buffers.len(),
+            reason: reason.as_ref().map(Error::to_string),
+            ..Edge::default()
+        };
+        tracing::info!(source = edge.name, path = edge.path, binding = edge.binding, reason = ?edge.reason, "source");
+        let (filled_in, filled) = sync_channel(count);
+        let (free, free_out) = channel();
+        for slot in 0..count {
+            // The receiver lives in this function.
+            let _ = free.send(Free { slot, fence: None });
+        }
+        let thread = Reading { source, buffers: buffers.clone(), frames, stop: job.stop };
+        let thread = scope.spawn(move || thread.run(free_out, filled_in));
+        Ok(Self {
+            zero_copy: reason.is_none(),
+            info,
+            edge,
+            views,
+            binding,
+            buffers,
+            textures,
+            current: 0,
+            held: None,
+            seen: false,
+            filled: Some(filled),
+            free: Some(free),
+            thread: Some(thread),
+        })
+    }
+
+    /// Takes the picture of the next frame; `false` at the source's end.
+    pub(super) fn next(&mut self, gl: &Gl, frame: u64) -> Result<bool> {
+        if self.info.still && self.seen {
+            return Ok(true);
+        }
+        let Some(filled) = &self.filled else { return Ok(false) };
+        let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(false) };
+        let slot = slot?;
+        self.seen = true;
+        self.edge.pictures += 1;
+        if self.zero_copy {
+            (self.current, self.held) = (slot, Some(slot));
+            return Ok(true);
+        }
+        self.current = (frame % self.textures.len() as u64) as usize;
+        let begun = std::time::Instant::now();
+        {
+            let buffer = &self.buffers[slot];
+            let map = buffer.map(Access::Read)?;
+            for (view, texture) in self.views.iter().zip(&self.textures[self.current]) {
+                texture.upload(gl, map.plane(view.plane), buffer.layout().planes()[view.plane].stride_bytes)?;
+            }
+        }
+        self.edge.transfer.add(begun.elapsed());
+        self.held = Some(slot);
+        self.give_back(None);
+        Ok(true)
+    }
+
+    /// The current frame's textures.
+    pub(super) fn textures(&self) -> Vec<&Texture> {
+        self.textures[self.current].iter().collect()
+    }
+
+    /// How a shader reads the textures.
+    pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
+        let filters = match self.binding {
+            InputBinding::External => vec![gles::Filter::Linear],
+            _ => self.views.iter().map(|view| view.filter).collect(),
+        };
+        (self.binding.clone(), self.info.color, self.info.size, filters)
+    }
+
+    /// The frame's draws have been handed to the GPU: the buffer may be filled again behind `fence`.
+    pub(super) fn release(&mut self, fence: Option<Arc<Fence>>) {
+        if !self.info.still {
+            self.give_back(fence);
+        }
+    }
+
+    fn give_back(&mut self, fence: Option<Arc<Fence>>) {
+        if let (Some(slot), Some(free)) = (self.held.take(), &self.free) {
+            // A thread that has ended wants no buffers.
+            let _ = free.send(Free { slot, fence });
+        }
+    }
+
+    pub(super) fn is_zero_copy(&self) -> bool {
+        self.zero_copy && !(self.info.still && self.seen)
+    }
+
+    pub(super) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// Ends the thread.
+    pub(super) fn finish(mut self) -> Result<Edge> {
+        self.filled = None;
+        self.free = None;
+        if let Some(thread) = self.thread.take() {
+            self.edge.work = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        Ok(self.edge.clone())
+    }
+}
+
+/// What the source's thread needs.
+struct Reading<'a> {
+    source: Opened,
+    buffers: Vec<Buffer>,
+    frames: Frames,
+    stop: &'a std::sync::atomic::AtomicBool,
+}
+
+impl Reading<'_> {
+    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<usize>>) -> Times {
+        let mut work = Times::default();
+        let mut frame = self.frames.start;
+        while self.frames.end.is_none_or(|end| frame < end) && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            let Ok(Free { slot, fence }) = free.recv() else { break };
+            let read = || -> Result<bool> {
+                if let Some(fence) = fence {
+                    fence.wait(Some(HANG))?;
+                }
+                let buffer = &self.buffers[slot];
+                let mut map = buffer.map(Access::Write)?;
+                work.measure(|| self.source.read(frame, buffer.layout(), &mut map))
+            };
+            let message = match read() {
+                Ok(true) => Ok(slot),
+                Ok(false) => break,
+                Err(error) => Err(error),
+            };
+            let failed = message.is_err();
+            if filled.send(message).is_err() || failed || self.source.info().still {
+                break;
+            }
+            frame += 1;
+        }
+        work
+    }
+}
+
+/// Buffers and the textures over them.
+struct Way {
+    buffers: Vec<Buffer>,
+    textures: Vec<Vec<Texture>>,
+    binding: InputBinding,
+    how: &'static str,
+    /// Why pixels are copied, where they are.
+    reason: Option<Error>,
+}
+
+/// Memory that the GPU reads itself, proved with a test picture. Allocators are tried in the board's order until the
+/// driver takes one's memory; the first is asked with planes as images of their own, which leaves the colours to us,
+/// then as an external image, whose colours are the driver's.
+fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize) -> Result<Way> {
+    if job.context.display().dma_buf_import().is_none() {
+        let reason = job.context.display().unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
+        return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
+    }
+    let mut refusals: Vec<String> = Vec::new();
+    for kind in &job.device.board().allocate.order {
+        if *kind == AllocatorKind::Memfd {
+            continue;
+        }
+        let request = Request::new(info.size, info.fourcc)
+            .usage(Usage::SAMPLE | Usage::CPU_WRITE)
+            .only(*kind)
+            .require_dma_buf();
+        let allocate = || (0..count).map(|_| job.device.allocate(&request)).collect::<Result<Vec<Buffer>>>();
+        let buffers = match allocate() {
+            Ok(buffers) => buffers,
+            Err(error) => {
+                refusals.push(error.to_string());
+                continue;
+            }
+        };
+        for external in [false, true] {
+            let way = import(gl, info, views, &buffers, external);
+            match way.and_then(|way| prove(gl, info, way)) {
+                Ok(way) => return Ok(way),
+                Err(error) => refusals.push(format!("{kind}: {error}")),
+            }
+        }
+    }
+    Err(Error::unsupported("import", refusals.join(" | ")))
+}
+
+fn import(gl: &Gl, info: &Info, views: &[PlaneView], buffers: &[Buffer], external: bool) -> Result<Way> {
+    let display = gl.display();
+    let is_yuv = info.fourcc.format()?.is_yuv();
+    let mut textures = Vec::new();
+    for buffer in buffers {
+        let mut set = Vec::new();
+        if external || !is_yuv {
+            let options = ImportOptions { color: is_yuv.then_some(info.color), ..ImportOptions::default() };
+            let image = Image::import_with(display, buffer, &options)?;
+            set.push(if external { Texture::external(gl, &image)? } else { Texture::from_image(gl, &image)? });
+        } else {
+            for view in views {
+                let options = ImportOptions {
+                    plane: Some(view.plane),
+                    reinterpret: Some(view.fourcc),
+                    ..ImportOptions::default()
+                };
+                set.push(Texture::from_image(gl, &Image::import_with(display, buffer, &options)?)?);
+            }
+        }
+        textures.push(set);
+    }
+    let (binding, how) = match (external, is_yuv) {
+        (true, _) => (InputBinding::External, "external image"),
+        (_, true) => (planes(info, &textures[0]), "planes as images"),
+        (_, false) => (InputBinding::Rgb { swizzle: textures[0][0].swizzle().to_owned() }, "image"),
+    };
+    Ok(Way { buffers: buffers.to_vec(), textures, binding, how, reason: None })
+}
+
+fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
+    let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
+    InputBinding::Planes { fourcc: info.fourcc, swizzles }
+}
+
+/// Fills the first buffer with one byte value, draws it, and compares with what the CPU makes of that value.
+fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
+    use super::super::pass::{Pass, PassInput, Sampling};
+    /// A byte that is neither black nor white nor neutral chroma.
+    const BYTE: u8 = 0x8C;
+    const SIZE: Size = Size::new(16, 16);
+    {
+        let mut map = way.buffers[0].map(Access::Write)?;
+        for plane in 0..way.buffers[0].layout().planes().len() {
+            map.plane_mut(plane).fill(BYTE);
+        }
+    }
+    let draw = |binding: InputBinding, textures: Vec<&Texture>| -> Result<[u8; 4]> {
+        let nearest = Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge };
+        for texture in &textures {
+            nearest.apply(gl, texture)?;
+        }
+        let samplings = vec![nearest; textures.len()];
+        let input = PassInput { name: "picture".into(), binding, color: info.color, size: info.size, samplings };
+        let pass = Pass::new(gl, "proof", None, vec![input], SIZE, &[])?;
+        let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
+        target.bind(gl)?;
+        pass.draw(gl, &[textures], 0, 0.0)?;
+        let mut pixels = vec![0; SIZE.pixels() as usize * 4];
+        gles::read_pixels(gl, &target, &mut pixels)?;
+        Ok([pixels[0], pixels[1], pixels[2], pixels[3]])
+    };
+    let got = draw(way.binding.clone(), way.textures[0].iter().collect())?;
+    let expected = if info.fourcc.format()?.is_yuv() {
+        let value = f64::from(BYTE) / 255.0;
+        info.color.yuv_to_rgb(8).map(|row| ((row[0] + row[1] + row[2]) * value + row[3]) * 255.0)
+    } else {
+        [f64::from(BYTE); 3]
+    };
+    // Eight-bit formats only: others would need a value of their own, and are taken at the driver's word.
+    let eight_bits = info.fourcc.format()?.component_bits == 8;
+    let close = expected.iter().zip(got).all(|(want, got)| (want.clamp(0.0, 255.0) - f64::from(got)).abs() <= 4.0);
+    if eight_bits && !close {
+        let detail = format!("{}: a test picture came out as {got:?}, expected {expected:.0?}", way.how);
+        return Err(Error::unsupported("import", detail));
+    }
+    Ok(way)
+}
+
+/// Memory that the CPU fills, and textures into which it is copied.
+fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize, reason: Error) -> Result<Way> {
+    let buffers =
+        (0..count).map(|_| tight_memory(job.device, info.size, info.fourcc)).collect::<Result<Vec<Buffer>>>()?;
+    let sets = if info.still { 1 } else { 2 };
+    let mut textures = Vec::new();
+    for _ in 0..sets {
+        let set = views.iter().map(|view| {
+            let options = TextureOptions { fourcc: view.fourcc, filter: view.filter, ..TextureOptions::default() };
+            Texture::new(gl, view.size, &options)
+        });
+        textures.push(set.collect::<Result<Vec<Texture>>>()?);
+    }
+    let binding = match info.fourcc.format()?.is_yuv() {
+        true => planes(info, &textures[0]),
+        false => InputBinding::Rgb { swizzle: textures[0][0].swizzle().to_owned() },
+    };
+    Ok(Way { buffers, textures, binding, how: "texture upload", reason: Some(reason) })
+}

@@ -1,0 +1,394 @@
+//! What passes draw into, and how their pictures get out of GL: as mapped memory, or read back one frame late.
+//!
+//! In: a pass's size and format, and whether a sink reads it. Out: textures for other passes, [`Delivery`] for sinks.
+//! Not here: writing (`deliver`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+
+use crate::allocator::{Request, Usage};
+use crate::board::AllocatorKind;
+use crate::buffer::{Access, Buffer};
+use crate::color::Color;
+use crate::device::Device;
+use crate::egl::Image;
+use crate::error::{Error, Result};
+use crate::fence::Fence;
+use crate::format::Fourcc;
+use crate::gles::{self, Framebuffer, Gl, InputBinding, PackRing, Texture, TextureOptions};
+use crate::layout::Size;
+
+use super::super::plan::Plan;
+use super::super::report::Edge;
+use super::super::sink::Shape;
+use super::{BUFFERS, Job};
+
+/// Buffers made while the driver starts, by pass.
+#[derive(Default)]
+pub(super) struct Staged(Vec<Vec<Buffer>>);
+
+impl Staged {
+    pub(super) fn take(&mut self, pass: usize) -> Vec<Buffer> {
+        self.0.get_mut(pass).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+/// Makes the memory for read-back where the machine has no dma-bufs anyway, and touches it: page faults cost more than
+/// the copy, and the driver is starting on another core.
+pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
+    let mut staged = Staged(vec![Vec::new(); plan.graph.passes.len()]);
+    if !device.nodes().is_empty() || std::path::Path::new("/dev/udmabuf").exists() {
+        return Ok(staged);
+    }
+    for sink in &plan.graph.sinks {
+        if staged.0[sink.pass].is_empty() {
+            let shape = plan.shape(sink.pass);
+            let count = buffers_for(&shape);
+            for _ in 0..count {
+                let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
+                buffer.map(Access::Write)?.plane_mut(0).fill(0);
+                staged.0[sink.pass].push(buffer);
+            }
+        }
+    }
+    Ok(staged)
+}
+
+fn buffers_for(shape: &Shape) -> usize {
+    shape.frames.map_or(BUFFERS, |frames| frames.clamp(1, BUFFERS as u64) as usize)
+}
+
+/// Memory for the CPU alone, without padding: what uploads and read-back like best.
+pub(super) fn tight_memory(device: &Device, size: Size, fourcc: Fourcc) -> Result<Buffer> {
+    let request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE);
+    let memfd = device.allocators(AllocatorKind::Memfd)?;
+    let memfd = memfd.first().ok_or_else(|| Error::unsupported("memfd", "this machine has no memory files"))?;
+    memfd.allocate(&request)
+}
+
+/// A buffer on its way to sinks. The last of them that lets go sends it back.
+pub(super) struct Lease {
+    pub(super) buffer: Buffer,
+    slot: usize,
+    back: Sender<usize>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // At the end of the run nobody waits for it.
+        let _ = self.back.send(self.slot);
+    }
+}
+
+/// One picture for the sinks of a pass.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    pub(super) frame: u64,
+    pub(super) lease: Arc<Lease>,
+    pub(super) fence: Option<Arc<Fence>>,
+}
+
+/// Buffers that go round between the GL thread and the sinks.
+struct Circle {
+    buffers: Vec<Buffer>,
+    free: Receiver<usize>,
+    back: Sender<usize>,
+}
+
+impl Circle {
+    fn new(buffers: Vec<Buffer>) -> Self {
+        let (back, free) = channel();
+        for slot in 0..buffers.len() {
+            // The receiver is ours.
+            let _ = back.send(slot);
+        }
+        Self { buffers, free, back }
+    }
+
+    /// Waits for a buffer that no sink holds.
+    fn take(&self) -> Result<usize> {
+        self.free.recv().map_err(|_| Error::failed("buffers", "no sink is left to give one back"))
+    }
+
+    fn lease(&self, slot: usize) -> Arc<Lease> {
+        Arc::new(Lease { buffer: self.buffers[slot].clone(), slot, back: self.back.clone() })
+    }
+}
+
+enum Out {
+    /// No sink reads the pass.
+    Nowhere,
+    /// Sinks map the memory that was drawn into; slots of the circle are those of the framebuffers.
+    Mapped(Circle),
+    /// Read back one frame late, when the driver has surely finished it, into memory of our own.
+    Late { circle: Circle, pending: VecDeque<(u64, usize)> },
+    /// Likewise through pixel-pack buffers, where a GPU copies by itself.
+    Packed { circle: Circle, ring: PackRing, pending: VecDeque<u64> },
+}
+
+/// The target of a pass.
+pub(super) struct Target {
+    size: Size,
+    fourcc: Fourcc,
+    framebuffers: Vec<Framebuffer>,
+    current: usize,
+    out: Out,
+    edge: Option<Edge>,
+}
+
+impl Target {
+    /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
+    pub(super) fn new(
+        gl: &Gl,
+        job: &Job<'_>,
+        name: &str,
+        shape: &Shape,
+        memory: Option<Vec<Buffer>>,
+    ) -> Result<Self> {
+        let Shape { size, fourcc, .. } = *shape;
+        let Some(memory) = memory else {
+            let framebuffers = vec![plain(gl, size, fourcc)?];
+            return Ok(Self { size, fourcc, framebuffers, current: 0, out: Out::Nowhere, edge: None });
+        };
+        let mut edge = Edge {
+            name: format!("target of {name}"),
+            picture: format!("{fourcc} {size}"),
+            path: "zero-copy".into(),
+            binding: "mapped target".into(),
+            ..Edge::default()
+        };
+        match import_all(gl, job, shape) {
+            Ok((framebuffers, buffers)) => {
+                describe(&mut edge, &buffers);
+                let out = Out::Mapped(Circle::new(buffers));
+                tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
+                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+            }
+            Err(reason) => {
+                let reason_text = reason.to_string();
+                tracing::info!(pass = name, path = "copy", reason = reason_text, "target");
+                edge.path = "copy".into();
+                edge.reason = Some(reason_text);
+                let format = fourcc.format()?;
+                if format.component_bits != 8 {
+                    let detail = format!("{fourcc} {size}: glReadPixels gives 8 bits a component only");
+                    return Err(Error::unsupported("format", detail)
+                        .in_context(name)
+                        .with_hint("let a last pass draw into ABGR8888, or run where targets can be mapped"));
+                }
+                let mut memory = memory;
+                for _ in memory.len()..buffers_for(shape) {
+                    memory.push(tight_memory(job.device, size, Fourcc::ABGR8888)?);
+                }
+                describe(&mut edge, &memory);
+                let circle = Circle::new(memory);
+                let several = buffers_for(shape) > 1;
+                let framebuffers =
+                    (0..if several { 2 } else { 1 }).map(|_| plain(gl, size, fourcc)).collect::<Result<_>>()?;
+                let caps = gl.caps();
+                let out = if several && !caps.is_software && caps.at_least(3, 0) {
+                    edge.binding = "pixel-pack buffers".into();
+                    Out::Packed { circle, ring: PackRing::new(gl, size, 2)?, pending: VecDeque::new() }
+                } else {
+                    edge.binding = "glReadPixels".into();
+                    Out::Late { circle, pending: VecDeque::new() }
+                };
+                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+            }
+        }
+    }
+
+    /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
+    pub(super) fn begin(&mut self, _gl: &Gl) -> Result<()> {
+        match &self.out {
+            Out::Nowhere => {}
+            Out::Mapped(circle) => {
+                let edge = self.edge.get_or_insert_default();
+                self.current = edge.wait.measure(|| circle.take())?;
+            }
+            Out::Late { .. } | Out::Packed { .. } => self.current = (self.current + 1) % self.framebuffers.len(),
+        }
+        Ok(())
+    }
+
+    pub(super) fn bind(&self, gl: &Gl) -> Result<()> {
+        self.framebuffers[self.current].bind(gl)
+    }
+
+    /// The frame has been drawn. Gives what is ready for the sinks.
+    pub(super) fn end(
+        &mut self,
+        gl: &Gl,
+        frame: u64,
+        wanted: bool,
+        fence: Option<Arc<Fence>>,
+    ) -> Result<Vec<Delivery>> {
+        let keep = match &mut self.out {
+            Out::Nowhere => return Ok(Vec::new()),
+            Out::Mapped(circle) => {
+                // Dropped unwanted, the lease sends the slot back at once: the next draw into it is ordered by GL.
+                let lease = circle.lease(self.current);
+                let delivery = Delivery { frame, lease, fence };
+                return Ok(if wanted { vec![delivery] } else { Vec::new() });
+            }
+            Out::Late { pending, .. } => {
+                if wanted {
+                    pending.push_back((frame, self.current));
+                }
+                // All but this frame's; with one framebuffer also this one's, before it is drawn over.
+                usize::from(self.framebuffers.len() > 1 && wanted)
+            }
+            Out::Packed { ring, pending, .. } => {
+                if wanted {
+                    ring.start(gl, &self.framebuffers[self.current])?;
+                    pending.push_back(frame);
+                }
+                usize::from(wanted)
+            }
+        };
+        self.read_back(gl, keep)
+    }
+
+    /// Gives everything that is still on its way.
+    pub(super) fn drain(&mut self, gl: &Gl) -> Result<Vec<Delivery>> {
+        self.read_back(gl, 0)
+    }
+
+    /// Reads frames back until `keep` are left.
+    fn read_back(&mut self, gl: &Gl, keep: usize) -> Result<Vec<Delivery>> {
+        let edge = self.edge.get_or_insert_default();
+        let mut deliveries = Vec::new();
+        loop {
+            let (circle, length) = match &self.out {
+                Out::Nowhere | Out::Mapped(_) => return Ok(deliveries),
+                Out::Late { circle, pending } => (circle, pending.len()),
+                Out::Packed { circle, pending, .. } => (circle, pending.len()),
+            };
+            if length <= keep {
+                return Ok(deliveries);
+            }
+            let slot = edge.wait.measure(|| circle.take())?;
+            let lease = circle.lease(slot);
+            let begun = Instant::now();
+            let mut map = lease.buffer.map(Access::Write)?;
+            let frame = match &mut self.out {
+                Out::Late { pending, .. } => {
+                    let Some((frame, framebuffer)) = pending.pop_front() else { return Ok(deliveries) };
+                    gles::read_pixels(gl, &self.framebuffers[framebuffer], map.plane_mut(0))?;
+                    frame
+                }
+                Out::Packed { ring, pending, .. } => {
+                    let Some(frame) = pending.pop_front() else { return Ok(deliveries) };
+                    ring.finish(gl, map.plane_mut(0))?;
+                    frame
+                }
+                Out::Nowhere | Out::Mapped(_) => return Ok(deliveries),
+            };
+            drop(map);
+            edge.transfer.add(begun.elapsed());
+            deliveries.push(Delivery { frame, lease, fence: None });
+        }
+    }
+
+    /// The texture with the current frame's picture, for other passes.
+    pub(super) fn textures(&self) -> Result<Vec<&Texture>> {
+        let texture = self.framebuffers[self.current].texture();
+        texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
+    }
+
+    /// How a shader reads the picture.
+    pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
+        // Components that were drawn come back in their own places, whatever the order of the bytes.
+        let alpha = self.fourcc.format().is_ok_and(|format| format.has_alpha);
+        let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
+        (InputBinding::Rgb { swizzle }, Color::SRGB, self.size, vec![gles::Filter::Nearest])
+    }
+
+    /// What the sinks get: read-back is always bytes R, G, B, A.
+    pub(super) fn delivered(&self, shape: &Shape) -> (Shape, Fourcc) {
+        match self.out {
+            Out::Mapped(_) | Out::Nowhere => (*shape, shape.fourcc),
+            Out::Late { .. } | Out::Packed { .. } => (*shape, Fourcc::ABGR8888),
+        }
+    }
+
+    pub(super) fn is_zero_copy(&self) -> bool {
+        matches!(self.out, Out::Mapped(_))
+    }
+
+    pub(super) fn edge(&self) -> Option<&Edge> {
+        self.edge.as_ref()
+    }
+}
+
+fn describe(edge: &mut Edge, buffers: &[Buffer]) {
+    edge.buffers = buffers.len();
+    if let Some(first) = buffers.first() {
+        edge.allocator = first.provenance().allocator.clone();
+        edge.allocator_reasons = first.provenance().reasons.clone();
+    }
+}
+
+fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
+    let options = TextureOptions { fourcc, ..TextureOptions::default() };
+    Framebuffer::new(gl, Texture::new(gl, size, &options)?)
+}
+
+/// Memory that the GPU draws into and the CPU maps, proved with a colour. Allocators are tried in the board's order
+/// until the driver takes one's memory.
+fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+    if job.context.display().dma_buf_import().is_none() {
+        let reason = job.context.display().unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
+        return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
+    }
+    let mut refusals: Vec<String> = Vec::new();
+    for kind in &job.device.board().allocate.order {
+        if *kind == AllocatorKind::Memfd {
+            continue;
+        }
+        let request = Request::new(shape.size, shape.fourcc)
+            .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
+            .only(*kind)
+            .require_dma_buf();
+        let make = || -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+            let (mut framebuffers, mut buffers) = (Vec::new(), Vec::new());
+            for _ in 0..buffers_for(shape) {
+                let buffer = job.device.allocate(&request)?;
+                let image = Image::import(gl.display(), &buffer)?;
+                framebuffers.push(Framebuffer::new(gl, Texture::from_image(gl, &image)?)?);
+                buffers.push(buffer);
+            }
+            prove(gl, &framebuffers[0], &buffers[0])?;
+            Ok((framebuffers, buffers))
+        };
+        match make() {
+            Ok(made) => return Ok(made),
+            Err(error) => refusals.push(format!("{kind}: {error}")),
+        }
+    }
+    Err(Error::unsupported("import", refusals.join(" | ")))
+}
+
+/// Clears the target to a colour and looks for it at the first and the last byte of the memory.
+fn prove(gl: &Gl, framebuffer: &Framebuffer, buffer: &Buffer) -> Result<()> {
+    for value in [0x33u8, 0xCC] {
+        framebuffer.bind(gl)?;
+        gl.clear([f32::from(value) / 255.0; 4]);
+        gl.finish();
+        let map = buffer.map(Access::Read)?;
+        let last = buffer.layout().rows(0).saturating_sub(1);
+        let ends = [map.row(0, 0), map.row(0, last)].map(|row| (row.first().copied(), row.last().copied()));
+        // Formats of other depths store other bytes: that they changed is all that can be asked of them.
+        let exact = buffer.layout().format().component_bits == 8;
+        let near = |byte: Option<u8>| byte.is_some_and(|byte| byte.abs_diff(value) <= 1 || !exact);
+        let opaque = !buffer.layout().format().has_alpha;
+        let fine = ends.iter().all(|(first, last)| near(*first) && (opaque || near(*last)));
+        if !fine {
+            let detail = format!("{}: drew 0x{value:02x}, the memory has {ends:02x?}", buffer.layout());
+            return Err(Error::unsupported("draw", detail));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! An author's shader file: version, includes, entry function, declared uniforms, and where each line came from.
+//!
+//! In: the path of a fragment shader. Out: a [`Shader`] whose text is ready to follow a prelude.
+//! Not here: the prelude and the program (`pass`).
+//!
+//! The author writes `vec4 pixel(vec2 uv)`: the colour of the target at `uv`, (0, 0) top left, (1, 1) bottom right.
+//! `#version 300 es` in the first line chooses GLSL ES 3.00; without it the shader is GLSL ES 1.00.
+//! `#include "file"` is looked for beside the including file, then in the folders `lib` beside it and beside the shader.
+//! A file is included once.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result, Span, read_text};
+
+/// A version of GLSL ES.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// GLSL ES 1.00: OpenGL ES 2.0.
+    Es100,
+    /// GLSL ES 3.00: OpenGL ES 3.0.
+    Es300,
+}
+
+/// Who writes the pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// `vec4 pixel(vec2 uv)`; the prelude's `main` calls it.
+    Pixel,
+    /// The author's own `void main()`.
+    Main,
+}
+
+/// A uniform that the author declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Its name.
+    pub name: String,
+    /// Its type as written: `float`, `vec3`, …
+    pub kind: String,
+    /// Elements; 1 where it is no array.
+    pub elements: usize,
+}
+
+impl Declared {
+    /// Numbers in a value of this type; `None` for samplers and types that no description can give.
+    pub fn components(&self) -> Option<usize> {
+        let one = match self.kind.as_str() {
+            "float" | "int" | "uint" | "bool" => 1,
+            "vec2" | "ivec2" | "uvec2" | "bvec2" => 2,
+            "vec3" | "ivec3" | "uvec3" | "bvec3" => 3,
+            "vec4" | "ivec4" | "uvec4" | "bvec4" | "mat2" => 4,
+            "mat3" => 9,
+            "mat4" => 16,
+            _ => return None,
+        };
+        Some(one * self.elements)
+    }
+}
+
+/// A shader file with its includes.
+#[derive(Clone, Debug)]
+pub struct Shader {
+    /// The file.
+    pub path: PathBuf,
+    /// Its version.
+    pub version: Version,
+    /// Who writes the pixel.
+    pub entry: Entry,
+    /// Uniforms in the order of the text.
+    pub uniforms: Vec<Declared>,
+    /// The text without its version line, included files in their places.
+    pub text: String,
+    /// `#extension` lines, which must stand before everything else.
+    pub extensions: Vec<String>,
+    files: Vec<(PathBuf, Arc<str>)>,
+    /// File and line (from 0) of each line of `text`.
+    lines: Vec<(usize, usize)>,
+}
+
+/// A shader may include so many files.
+const MAX_FILES: usize = 64;
+
+impl Shader {
+    /// Reads a shader and what it includes.
+    ///
+    /// # Errors
+    /// `NotFound` and the like; `Shader` with the place: a missing include, another version, no entry function.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = read_text(path, "shader")?;
+        Self::parse(path, text)
+    }
+
+    /// As [`Shader::open`], from text; `path` is for errors and includes.
+    ///
+    /// # Errors
+    /// As [`Shader::open`].
+    pub fn parse(path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> Result<Self> {
+        let (path, text) = (path.as_ref(), text.into());
+        let mut shader = Self {
+            path: path.to_owned(),
+            version: Version::Es100,
+            entry: Entry::Pixel,
+            uniforms: Vec::new(),
+            text: String::with_capacity(text.len()),
+            extensions: Vec::new(),
+            files: Vec::new(),
+            lines: Vec::new(),
+        };
+        shader.append(path, text)?;
+        let plain = without_comments(&shader.text);
+        shader.uniforms = uniforms(&plain);
+        shader.entry = match (has_function(&plain, "vec4", "pixel"), has_function(&plain, "void", "main")) {
+            (true, false) => Entry::Pixel,
+            (false, true) => Entry::Main,
+            (both, _) => {
+                let detail = if both { "both vec4 pixel(vec2 uv) and void main()" } else { "no entry function" };
+                let (path, text) = &shader.files[0];
+                return Err(Error::new(ErrorKind::Shader, "shader", detail)
+                    .with_hint("write vec4 pixel(vec2 uv) { return …; }: the colour of the target at uv")
+                    .with_span(Span::new(path, text.clone(), 0..0)));
+            }
+        };
+        Ok(shader)
+    }
+
+    fn append(&mut self, path: &Path, text: Arc<str>) -> Result<()> {
+        let file = self.files.len();
+        self.files.push((path.to_owned(), text.clone()));
+        let error = |detail: String, range: Range<usize>| {
+            Error::new(ErrorKind::Shader, "shader", detail).with_span(Span::new(path, text.clone(), range))
+        };
+        let mut at = 0;
+        for (number, line) in text.split_inclusive('\n').enumerate() {
+            let range = at..at + line.trim_end().len();
+            at += line.len();
+            let directive = line.trim_start().strip_prefix('#').map(str::trim_start).unwrap_or("");
+            if let Some(version) = directive.strip_prefix("version") {
+                self.set_version(version.trim(), file).map_err(|detail| error(detail, range))?;
+                self.push_line("", file, number);
+            } else if directive.starts_with("extension") {
+                self.extensions.push(line.trim().to_owned());
+                self.push_line("", file, number);
+            } else if let Some(rest) = directive.strip_prefix("include") {
+                let name = rest.trim().strip_prefix('"').and_then(|rest| rest.split_once('"')).map(|(name, _)| name);
+                let name = name.ok_or_else(|| error("expected #include \"file\"".into(), range.clone()))?;
+                let found = self.find(path, name).ok_or_else(|| {
+                    let folder = path.parent().unwrap_or(Path::new("")).display().to_string();
+                    error(format!("#include \"{name}\": not found"), range.clone())
+                        .with_hint(format!("looked in \"{folder}\" and in the folders lib beside it and the shader"))
+                })?;
+                if self.files.iter().any(|(known, _)| *known == found) {
+                    self.push_line("", file, number);
+                    continue;
+                }
+                if self.files.len() >= MAX_FILES {
+                    return Err(error(format!("more than {MAX_FILES} included files"), range));
+                }
+                self.append(&found, read_text(&found, "#include")?.into())?;
+            } else {
+                self.push_line(line.trim_end_matches(['\n', '\r']), file, number);
+            }
+        }
+        Ok(())
+    }
+
+    fn push_line(&mut self, line: &str, file: usize, number: usize) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        self.lines.push((file, number));
+    }
+
+    fn set_version(&mut self, version: &str, file: usize) -> Result<(), String> {
+        let version = match version {
+            "100" => Version::Es100,
+            "300 es" => Version::Es300,
+            other => return Err(format!("#version {other}: expected 300 es, or no version for GLSL ES 1.00")),
+        };
+        if file == 0 {
+            self.version = version;
+        } else if version != self.version {
+            return Err("the included file is of another version than the shader".into());
+        }
+        Ok(())
+    }
+
+    fn find(&self, from: &Path, name: &str) -> Option<PathBuf> {
+        let parent = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+        let (near, root) = (parent(from), parent(&self.path));
+        let places = [near.join(name), near.join("lib").join(name), root.join(name), root.join("lib").join(name)];
+        places.into_iter().find(|path| path.is_file())
+    }
+
+    /// The place of a line of [`text`](Shader::text) (from 0) in the author's file.
+    pub fn place(&self, line: usize) -> Option<Span> {
+        let (file, number) = *self.lines.get(line)?;
+        let (path, text) = &self.files[file];
+        let start: usize = text.split_inclusive('\n').take(number).map(str::len).sum();
+        let line = text[start..].lines().next().unwrap_or("");
+        let indent = line.len() - line.trim_start().len();
+        Some(Span::new(path, text.clone(), start + indent..start + line.trim_end().len()))
+    }
+
+    /// The shader asks `input` for its own pixel only, never for another place.
+    pub fn is_pointwise(&self, input: &str) -> bool {
+        let plain = without_comments(&self.text);
+        let words = words(&plain);
+        words.iter().enumerate().all(|(at, word)| {
+            *word != input || (words.get(at + 1) == Some(&"(") && words.get(at + 2) == Some(&")"))
+        })
+    }
+
+    /// The files that were read, the shader first.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|(path, _)| path.as_path())
+    }
+}
+
+/// The text with every comment replaced by spaces.
+fn without_comments(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('/') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = match rest.as_bytes().get(1) {
+            Some(b'/') => rest.find('\n').unwrap_or(rest.len()),
+            Some(b'*') => rest[2..].find("*/").map_or(rest.len(), |end| end + 4),
+            _ => {
+                plain.push('/');
+                rest = &rest[1..];
+                continue;
+            }
+        };
+        plain.push(' ');
+        rest = &rest[end..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let length = match is_word(first) {
+            true => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            false => first.len_utf8(),
+        };
+        words.push(&rest[..length]);
+        rest = rest[length..].trim_start();
+    }
+    words
+}
+
+fn has_function(plain: &str, kind: &str, name: &str) -> bool {
+    words(plain).windows(3).any(|window| window == [kind, name, "("])
+}
+
+fn uniforms(plain: &str) -> Vec<Declared> {
+    let words = words(plain);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        if words[at] != "uniform" {
+            at += 1;
+            continue;
+        }
+        at += 1;
+        if words.get(at).is_some_and(|word| matches!(*word, "lowp" | "mediump" | "highp")) {
+            at += 1;
+        }
+        let Some(kind) = words.get(at) else { break };
+        at += 1;
+        // Names up to the semicolon, with array sizes.
+        while let Some(name) = words.get(at).filter(|name| **name != ";") {
+            let mut elements = 1;
+            let mut next = at + 1;
+            if words.get(next) == Some(&"[") {
+                elements = words.get(next + 1).and_then(|size| size.parse().ok()).unwrap_or(1);
+                next += 3;
+            }
+            if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+                found.push(Declared { name: (*name).to_owned(), kind: (*kind).to_owned(), elements });
+            }
+            at = if words.get(next) == Some(&",") { next + 1 } else { next };
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "#version 300 es\n#include \"tone.glsl\"\nuniform float exposure; // uniform float no;\n/* uniform vec2 no; */\nuniform highp vec3 tint, weights[4];\nvec4 pixel(vec2 uv) {\n  return vec4(bad);\n}\n";
+
+    fn folder() -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("darkframe-shader-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("lib")).unwrap();
+        std::fs::write(folder.join("lib/tone.glsl"), "#include \"tone.glsl\"\nfloat tone(float x) {\n  return y;\n}\n").unwrap();
+        folder
+    }
+
+    #[test]
+    fn lines_lead_back_to_the_authors_files() {
+        let folder = folder();
+        let shader = Shader::parse(folder.join("a.frag"), TEXT).unwrap();
+        assert_eq!((shader.version, shader.entry), (Version::Es300, Entry::Pixel));
+        assert_eq!(shader.files().count(), 2);
+        let names: Vec<_> = shader.uniforms.iter().map(|u| (u.name.as_str(), u.components())).collect();
+        assert_eq!(names, [("exposure", Some(1)), ("tint", Some(3)), ("weights", Some(12))]);
+        let place = |words: &str| {
+            let line = shader.text.lines().position(|line| line.contains(words)).unwrap();
+            let span = shader.place(line).unwrap();
+            (span.path.file_name().unwrap().to_string_lossy().into_owned(), span.line_column())
+        };
+        assert_eq!(place("vec4(bad)"), ("a.frag".into(), (7, 3)));
+        assert_eq!(place("return y"), ("tone.glsl".into(), (3, 3)));
+        assert!(shader.place(999).is_none());
+    }
+
+    #[test]
+    fn pointwise_shaders_never_ask_for_another_place() {
+        let shader = |body: &str| Shader::parse("a.frag", format!("vec4 pixel(vec2 uv) {{ return {body}; }}")).unwrap();
+        assert!(shader("a() + b(uv) /* a(uv) */").is_pointwise("a"));
+        assert!(!shader("a() + b(uv)").is_pointwise("b"));
+        assert!(!shader("0.0\n#define S a\n").is_pointwise("a"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let error = |text: &str| Shader::parse("a.frag", text).unwrap_err().to_string();
+        assert!(error("float x;\n").contains("no entry function"));
+        assert!(error("#version 310 es\nvoid main() {}\n").contains("#version 310 es: expected 300 es"));
+        let missing = error("\n#include \"gone.glsl\"\n");
+        assert!(missing.starts_with("a.frag:2:1: shader: #include \"gone.glsl\": not found"), "{missing}");
+        assert!(error("// vec4 pixel(vec2 uv)\n").contains("no entry function"));
+        assert_eq!(Shader::parse("a", "void main() {}").unwrap().entry, Entry::Main);
+        assert!(Shader::parse("a", "").is_err() && Shader::parse("a", "/*").is_err() && Shader::parse("a", "uniform").is_err());
+    }
+}

@@ -1,0 +1,272 @@
+//! Where pictures go: files, streams, nowhere, behind one trait.
+//!
+//! In: a [`Sink`](description::Sink) of the description and what its pictures are. Out: a [`Writer`] that takes mapped pictures.
+//! Not here: buffers, fences and threads (`runner`), how a file becomes whole (`output`).
+
+use std::path::{Path, PathBuf};
+
+use crate::buffer::Map;
+use crate::color::Color;
+use crate::error::{Error, Result};
+use crate::format::{Format, Fourcc};
+use crate::layout::{Layout, Size};
+
+use super::description::{self, Description, Rate, SinkKind};
+
+pub mod output;
+pub mod png;
+pub mod raw;
+pub mod y4m;
+
+/// What a sink's pictures are.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Size of every picture.
+    pub size: Size,
+    /// Format of every picture.
+    pub fourcc: Fourcc,
+    /// Pictures per second.
+    pub rate: Rate,
+    /// How many pictures will come, where it is known.
+    pub frames: Option<u64>,
+}
+
+/// One picture in mapped memory.
+pub struct Picture<'a> {
+    /// Where its planes lie.
+    pub layout: &'a Layout,
+    /// The memory.
+    pub map: &'a Map<'a>,
+    /// The frame's number in the run.
+    pub frame: u64,
+}
+
+/// What a sink has written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// Pictures.
+    pub pictures: u64,
+    /// Bytes in files and streams.
+    pub bytes: u64,
+}
+
+/// Takes pictures one after the other.
+pub trait Writer: Send {
+    /// Writes one picture.
+    ///
+    /// # Errors
+    /// Those of the file, which the error names; `PeerClosed` where a pipe's reader went away.
+    fn write(&mut self, picture: &Picture<'_>) -> Result<()>;
+
+    /// Makes what was written whole: until this, files are under a temporary name.
+    ///
+    /// # Errors
+    /// Those of the file.
+    fn finish(&mut self) -> Result<Written>;
+}
+
+/// What a sink is, found out from its keys.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The name in the pipeline file.
+    pub name: String,
+    /// What is written.
+    pub kind: SinkKind,
+    /// Where to; none for `null`.
+    pub file: Option<PathBuf>,
+    /// Takes every so many frames.
+    pub every: u64,
+    color: description::ColorKeys,
+}
+
+impl Plan {
+    /// Reads the keys of sink `name`.
+    ///
+    /// # Errors
+    /// `Config`: keys that do not fit together.
+    pub fn new(description: &Description, name: &str, sink: &description::Sink) -> Result<Self> {
+        let key = |key: &str| format!("sink.{name}.{key}");
+        let place = description.sinks.get_key_value(name).map_or(0..0, |(name, _)| name.span());
+        let file = sink.file.as_ref();
+        let kind = match (&sink.kind, file) {
+            (Some(kind), _) => *kind.get_ref(),
+            (None, None) => {
+                let error = description.error(format!("sink.{name}"), "neither `file` nor `kind` is given", place);
+                return Err(error.with_hint("add file = \"out/%04d.png\", or kind = \"null\" to write nothing"));
+            }
+            (None, Some(file)) => kind_of(file.get_ref()).ok_or_else(|| {
+                let detail = format!("\"{}\" does not say what is written", file.get_ref().display());
+                description
+                    .error(key("file"), detail, file.span())
+                    .with_hint("use the extension .png, .y4m or .rgba, or add kind = \"png\", \"y4m\" or \"raw\"")
+            })?,
+        };
+        match (kind, file) {
+            (SinkKind::Null, Some(file)) => {
+                return Err(description.error(key("file"), "a null sink writes no file", file.span()));
+            }
+            (SinkKind::Null, None) => {}
+            (_, None) => {
+                let error = description.error(key("file"), "missing: this kind writes a file", place);
+                return Err(error.with_hint("`-` is standard output"));
+            }
+            (_, Some(file)) => {
+                output::Pattern::parse(file.get_ref())
+                    .map_err(|detail| description.error(key("file"), detail, file.span()))?;
+            }
+        }
+        let every = sink.every.as_ref().map_or(1, |every| *every.get_ref());
+        if let Some(given) = &sink.every
+            && every == 0
+        {
+            return Err(description.error(key("every"), "0: every frame is 1", given.span()));
+        }
+        let file = file.map(|file| file.get_ref().clone());
+        Ok(Self { name: name.to_owned(), kind, file, every, color: sink.color })
+    }
+
+    /// Fails unless pictures of `shape` can be written.
+    ///
+    /// # Errors
+    /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG file.
+    pub fn check(&self, shape: &Shape) -> Result<()> {
+        let format = shape.fourcc.format()?;
+        if matches!(self.kind, SinkKind::Png | SinkKind::Y4m) {
+            Picker::new(format)?;
+        }
+        if self.kind == SinkKind::Y4m {
+            y4m::check(self.y4m_color(shape.size))?;
+        }
+        if let (SinkKind::Png, Some(file)) = (self.kind, &self.file) {
+            let pattern = output::Pattern::parse(file).map_err(|detail| Error::invalid("file", detail))?;
+            if !pattern.is_numbered() && shape.frames.is_some_and(|frames| frames.div_ceil(self.every) > 1) {
+                let detail = format!("\"{}\": {} pictures for one file", file.display(), shape.frames.unwrap_or(0).div_ceil(self.every));
+                return Err(Error::invalid("file", detail).with_hint("put %04d into the name, or take one frame"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the sink for pictures of `shape`, which come as `delivered` where they were read back; makes missing
+    /// folders.
+    ///
+    /// # Errors
+    /// As [`Plan::check`]; those of the file.
+    pub fn open(&self, shape: &Shape, delivered: Fourcc) -> Result<Box<dyn Writer>> {
+        self.check(shape)?;
+        let picker = || Picker::new(delivered.format()?);
+        let file = self.file.clone().unwrap_or_default();
+        Ok(match self.kind {
+            SinkKind::Null => Box::new(Null(Written::default())),
+            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered)?),
+            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?)?),
+            SinkKind::Y4m => {
+                let color = self.y4m_color(shape.size);
+                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?)?)
+            }
+        })
+    }
+
+    fn y4m_color(&self, size: Size) -> Color {
+        self.color.over(Color::guess(size))
+    }
+}
+
+/// What is written, by the file's extension.
+fn kind_of(path: &Path) -> Option<SinkKind> {
+    if path == Path::new("/dev/null") {
+        return Some(SinkKind::Raw);
+    }
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "png" => Some(SinkKind::Png),
+        "y4m" => Some(SinkKind::Y4m),
+        "raw" | "rgba" | "bgra" | "rgb" | "bin" => Some(SinkKind::Raw),
+        _ => None,
+    }
+}
+
+/// Writes nothing.
+struct Null(Written);
+
+impl Writer for Null {
+    fn write(&mut self, _picture: &Picture<'_>) -> Result<()> {
+        self.0.pictures += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Written> {
+        Ok(self.0)
+    }
+}
+
+/// Where R, G, B, A lie in the bytes of a pixel of an 8-bit RGB format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picker {
+    pixel_bytes: usize,
+    /// Byte of each component; `None` where there is none: colours read as 0, alpha as 255.
+    at: [Option<usize>; 4],
+    gray: bool,
+}
+
+impl Picker {
+    /// The bytes of `format`.
+    ///
+    /// # Errors
+    /// `Unsupported` where it is not 8-bit RGB.
+    pub fn new(format: &Format) -> Result<Self> {
+        let unsupported = || {
+            Error::unsupported("format", format!("{}: this sink takes 8-bit RGB formats only", format.name))
+                .with_hint("give the pass format = \"ABGR8888\", or write raw")
+        };
+        let twin = format.gl.ok_or_else(unsupported)?;
+        if format.component_bits != 8 || format.is_yuv() {
+            return Err(unsupported());
+        }
+        let mut at = [None; 4];
+        for (slot, letter) in at.iter_mut().zip(twin.swizzle.chars()) {
+            *slot = "rgba".find(letter);
+        }
+        Ok(Self { pixel_bytes: format.planes[0].block_bytes as usize, at, gray: format.planes[0].block_bytes == 1 })
+    }
+
+    /// Bytes of a pixel.
+    pub fn pixel_bytes(&self) -> usize {
+        self.pixel_bytes
+    }
+
+    /// One component, which is red.
+    pub fn is_gray(&self) -> bool {
+        self.gray
+    }
+
+    /// There is an alpha component.
+    pub fn has_alpha(&self) -> bool {
+        self.at[3].is_some()
+    }
+
+    /// The bytes are R, G, B, A as they are.
+    pub fn is_rgba(&self) -> bool {
+        self.pixel_bytes == 4 && self.at == [Some(0), Some(1), Some(2), Some(3)]
+    }
+
+    /// Stores R, G, B, A where this format has them; what it has no component for is 0, or 255 in an X byte.
+    #[inline]
+    pub fn place(&self, rgba: [u8; 4], pixel: &mut [u8]) {
+        pixel.fill(255);
+        for (value, at) in rgba.into_iter().zip(self.at) {
+            if let Some(at) = at {
+                pixel[at] = value;
+            }
+        }
+    }
+
+    /// R, G, B, A of one pixel.
+    #[inline]
+    pub fn pick(&self, pixel: &[u8]) -> [u8; 4] {
+        let component = |index: usize, missing: u8| self.at[index].map_or(missing, |at| pixel[at]);
+        if self.gray {
+            return [pixel[0], pixel[0], pixel[0], 255];
+        }
+        [component(0, 0), component(1, 0), component(2, 0), component(3, 255)]
+    }
+}

@@ -1,0 +1,69 @@
+//! Raw pictures: the bytes of each frame without padding, one frame after the other.
+//!
+//! In: mapped pictures of any format. Out: one file or stream with the bytes of the pass's `format`; where they are that
+//! already, rows go from the mapping to the system, not through a copy.
+//! Not here: conversion beyond the order of 8-bit components (read-back gives R, G, B, A whatever the format).
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::format::Fourcc;
+
+use super::output::Output;
+use super::{Picker, Picture, Writer, Written};
+
+/// Writes raw pictures.
+pub struct RawWriter {
+    output: Option<Output>,
+    /// From the delivered bytes to the wanted ones, where they differ.
+    reorder: Option<(Picker, Picker)>,
+    pixels: Vec<u8>,
+    written: Written,
+}
+
+impl RawWriter {
+    /// Opens the output for pictures that come as `delivered` and are written as `wanted`.
+    ///
+    /// # Errors
+    /// As [`Output::create`]; `Unsupported` where the two differ and are not both 8-bit RGB.
+    pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc) -> Result<Self> {
+        let reorder = match wanted == delivered {
+            true => None,
+            false => Some((Picker::new(delivered.format()?)?, Picker::new(wanted.format()?)?)),
+        };
+        Ok(Self { output: Some(Output::create(path)?), reorder, pixels: Vec::new(), written: Written::default() })
+    }
+}
+
+impl Writer for RawWriter {
+    fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        for (plane, place) in picture.layout.planes().iter().enumerate() {
+            let bytes = picture.map.plane(plane);
+            let row_bytes = picture.layout.row_bytes(plane) as usize;
+            let stride = place.stride_bytes as usize;
+            if let Some((from, to)) = &self.reorder {
+                let pixels = bytes.chunks(stride).flat_map(|row| row[..row_bytes].chunks_exact(from.pixel_bytes()));
+                self.pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
+                for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
+                    to.place(from.pick(pixel), target);
+                }
+                output.write_all(&self.pixels)?;
+                continue;
+            }
+            match stride == row_bytes {
+                true => output.write_all(bytes)?,
+                false => output.write_pieces(bytes.chunks(stride).map(|row| &row[..row_bytes]))?,
+            }
+        }
+        self.written.pictures += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Written> {
+        if let Some(output) = self.output.take() {
+            self.written.bytes = output.commit()?;
+        }
+        Ok(self.written)
+    }
+}

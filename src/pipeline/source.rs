@@ -1,0 +1,288 @@
+//! Where pictures come from: files and patterns behind one trait.
+//!
+//! In: a [`Source`] of the description. Out: an [`Opened`] source that says what its pictures are and fills mapped buffers.
+//! Not here: buffers and threads (`runner`), what the numbers mean to a shader (`gles::yuv`).
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::buffer::Map;
+use crate::color::Color;
+use crate::error::{Error, Result};
+use crate::format::Fourcc;
+use crate::layout::{Layout, Size};
+
+use super::description::{Description, Rate, Source, SourceKind};
+
+pub mod image;
+pub mod pattern;
+pub mod raw;
+pub mod y4m;
+
+/// What a source's pictures are.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// Size of every picture.
+    pub size: Size,
+    /// Format of every picture.
+    pub fourcc: Fourcc,
+    /// What the numbers mean.
+    pub color: Color,
+    /// Frames per second, where there is such a thing.
+    pub rate: Option<Rate>,
+    /// How many pictures; `None` for no end.
+    pub frames: Option<u64>,
+    /// Every picture is the same: it is read once.
+    pub still: bool,
+}
+
+/// Reads pictures into mapped buffers.
+pub trait Reader: Send {
+    /// What the pictures are.
+    fn info(&self) -> &Info;
+
+    /// Fills every plane of `into`, which has this reader's size and format, with picture `index`.
+    /// `false` where the stream ended before it. Indices mostly rise by one; any order works.
+    ///
+    /// # Errors
+    /// `InvalidInput` with the byte position where the file is malformed or ends inside a picture.
+    fn read(&mut self, index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool>;
+}
+
+/// An open source with its range and looping.
+pub struct Opened {
+    name: String,
+    reader: Box<dyn Reader>,
+    info: Info,
+    start: u64,
+    /// Pictures in the range; `None` for no end.
+    count: Option<u64>,
+    looping: bool,
+}
+
+impl Opened {
+    /// Opens what `source`, named `name` in `description`, describes. Reads headers; pictures of image files whole.
+    ///
+    /// # Errors
+    /// `Config` for keys that do not fit together; those of the file.
+    pub fn open(description: &Description, name: &str, source: &Source) -> Result<Self> {
+        let reader = reader(description, name, source)?;
+        let mut info = reader.info().clone();
+        info.rate = source.rate.map(|rate| rate.0).or(info.rate);
+        if info.fourcc.format()?.is_yuv() || source.color.transfer.is_some() {
+            info.color = source.color.over(info.color);
+        }
+        let (start, end) = source.range.map_or((0, None), |range| (range.0.start, range.0.end));
+        let limit = end.map(|end| end - start);
+        let inside = info.frames.map(|frames| frames.saturating_sub(start));
+        let count = match (limit, inside) {
+            (Some(limit), Some(inside)) => Some(limit.min(inside)),
+            (limit, inside) => limit.or(inside),
+        };
+        info.frames = if source.r#loop || info.still { None } else { count };
+        Ok(Self { name: name.to_owned(), reader, info, start, count, looping: source.r#loop })
+    }
+
+    /// The name in the pipeline file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the pictures are; `frames` counts those of the range, and is `None` where the source loops or holds still.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Fills `into`, the mapping of a buffer of `layout`, with the picture for frame `frame` of the run.
+    /// `false` at the end.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read(&mut self, frame: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
+        let index = match self.count {
+            _ if self.info.still => 0,
+            Some(0) => return Ok(false),
+            Some(count) if self.looping => self.start + frame % count,
+            Some(count) if frame >= count => return Ok(false),
+            _ => self.start.saturating_add(frame),
+        };
+        self.reader.read(index, layout, into).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+}
+
+/// The reader that the keys ask for.
+fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<dyn Reader>> {
+    let key = |key: &str| format!("source.{name}.{key}");
+    let first = |given: &[(&'static str, Option<Range<usize>>)]| {
+        given.iter().find_map(|(key, span)| span.clone().map(|span| (*key, span)))
+    };
+    let raw_only = [
+        ("format", source.format.as_ref().map(|value| value.span())),
+        ("stride", source.stride.as_ref().map(|value| value.span())),
+        ("offset", source.offset.as_ref().map(|value| value.span())),
+        ("frame-bytes", source.frame_bytes.as_ref().map(|value| value.span())),
+    ];
+    if let Some(pattern) = &source.pattern {
+        if let Some(file) = &source.file {
+            let detail = "a source is a file or a pattern, not both";
+            return Err(description.error(key("file"), detail, file.span()));
+        }
+        if let Some((wrong, span)) = first(&raw_only) {
+            return Err(description.error(key(wrong), "this key is for raw files, not for patterns", span));
+        }
+        return Ok(Box::new(pattern::PatternReader::new(pattern::Parameters {
+            pattern: *pattern.get_ref(),
+            size: source.size.as_ref().map_or(Size::new(1280, 720), |size| size.get_ref().0),
+            frames: source.frames.as_ref().map(|frames| *frames.get_ref()),
+            seed: source.seed,
+            rate: source.rate.map_or(Rate::DEFAULT, |rate| rate.0),
+        })?));
+    }
+    let place = name_span(description, name);
+    let Some(file) = &source.file else {
+        let error = description.error(format!("source.{name}"), "neither `file` nor `pattern` is given", place);
+        return Err(error.with_hint("add file = \"clip.y4m\", or pattern = \"bars\""));
+    };
+    if let Some(frames) = &source.frames {
+        let error = description.error(key("frames"), "this key is for patterns", frames.span());
+        return Err(error.with_hint("range = \"A..B\" takes a part of a file"));
+    }
+    let path = description.resolve(file.get_ref());
+    let kind = match &source.kind {
+        Some(kind) => *kind.get_ref(),
+        None => kind_of(&path).ok_or_else(|| {
+            description
+                .error(key("file"), "the extension does not say what the file is", file.span())
+                .with_hint("add kind = \"y4m\", \"raw\" or \"image\"")
+        })?,
+    };
+    if kind != SourceKind::Raw {
+        let wrong = [raw_only.as_slice(), &[("size", source.size.as_ref().map(|value| value.span()))]].concat();
+        if let Some((wrong, span)) = first(&wrong) {
+            let detail = "this key is for raw files; this file says it itself";
+            return Err(description.error(key(wrong), detail, span));
+        }
+    }
+    match kind {
+        SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path)?)),
+        SourceKind::Image => Ok(Box::new(image::ImageReader::open(&path)?)),
+        SourceKind::Raw => {
+            let missing = |what: &str, hint: &str| {
+                description.error(key(what), "a raw file does not say it", place.clone()).with_hint(hint.to_owned())
+            };
+            let size = source.size.as_ref().ok_or_else(|| missing("size", "add size = \"1280x720\""))?;
+            let format = source.format.as_ref().ok_or_else(|| missing("format", "add format = \"NV12\""))?;
+            let numbers = [source.stride.as_ref(), source.offset.as_ref()];
+            let span = numbers.into_iter().flatten().next().map_or(format.span(), |value| value.span());
+            let layout = raw::FileLayout::new(raw::Parameters {
+                fourcc: format.get_ref().0,
+                size: size.get_ref().0,
+                strides: source.stride.as_ref().map(|value| value.get_ref()),
+                offsets: source.offset.as_ref().map(|value| value.get_ref()),
+                frame_bytes: source.frame_bytes.as_ref().map(|bytes| *bytes.get_ref()),
+                header_bytes: source.header_bytes,
+            })
+            .map_err(|error| description.error(format!("source.{name}.{}", error.op()), error.detail(), span))?;
+            Ok(Box::new(raw::RawReader::open(&path, layout)?))
+        }
+    }
+}
+
+/// Where a source's name stands in the text.
+fn name_span(description: &Description, name: &str) -> Range<usize> {
+    description.sources.get_key_value(name).map_or(0..0, |(name, _)| name.span())
+}
+
+/// What a file is, by its extension.
+fn kind_of(path: &Path) -> Option<SourceKind> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "y4m" => Some(SourceKind::Y4m),
+        "png" | "jpg" | "jpeg" | "pbm" | "pgm" | "ppm" | "pnm" | "pam" => Some(SourceKind::Image),
+        "raw" | "yuv" | "nv12" | "nv21" | "rgb" | "rgba" | "bgra" | "bin" => Some(SourceKind::Raw),
+        _ => None,
+    }
+}
+
+/// A file that is read by position, with its name for errors.
+pub(crate) struct Input {
+    file: File,
+    path: PathBuf,
+    len_bytes: u64,
+}
+
+impl Input {
+    /// Opens a regular file (or a block device).
+    pub fn open(path: &Path) -> Result<Self> {
+        let error = |error| Error::from_io("open", path.display(), error);
+        let file = File::open(path).map_err(error)?;
+        let metadata = file.metadata().map_err(error)?;
+        if metadata.is_dir() {
+            return Err(Error::invalid("open", format!("{}: is a directory", path.display())));
+        }
+        if !metadata.is_file() {
+            let detail = format!("{}: is no regular file, and pictures are read by position", path.display());
+            return Err(Error::unsupported("open", detail).with_hint("write the stream to a file first"));
+        }
+        Ok(Self { file, path: path.to_owned(), len_bytes: metadata.len() })
+    }
+
+    /// Size of the file when it was opened.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// Fills `into` from byte `at`.
+    pub fn read_exact(&self, at: u64, into: &mut [u8]) -> Result<()> {
+        let wanted = into.len();
+        let got = self.read_up_to(at, into)?;
+        if got == wanted {
+            return Ok(());
+        }
+        Err(self.error(at + got as u64, format!("the file ends here, {} bytes too early", wanted - got)))
+    }
+
+    /// Reads from byte `at` until `into` is full or the file ends.
+    pub fn read_up_to(&self, at: u64, into: &mut [u8]) -> Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let mut done = 0;
+        while done < into.len() {
+            match self.file.read_at(&mut into[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let place = format!("{}: at byte {}", self.path.display(), at + done as u64);
+                    return Err(Error::from_io("read", place, error));
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Reads `rows` rows of `row_bytes` that lie `stride_bytes` apart in the file, into rows `into_stride` apart:
+    /// in one piece where both strides are the same.
+    pub fn read_rows(&self, at: u64, rows: &Rows, into: &mut [u8], into_stride: usize) -> Result<()> {
+        if rows.stride_bytes == into_stride as u64 {
+            let bytes = (rows.stride_bytes as usize * (rows.rows as usize - 1) + rows.row_bytes).min(into.len());
+            return self.read_exact(at, &mut into[..bytes]);
+        }
+        for (row, target) in into.chunks_mut(into_stride).take(rows.rows as usize).enumerate() {
+            self.read_exact(at + rows.stride_bytes * row as u64, &mut target[..rows.row_bytes])?;
+        }
+        Ok(())
+    }
+
+    /// An error about byte `at` of this file.
+    pub fn error(&self, at: u64, detail: impl std::fmt::Display) -> Error {
+        Error::invalid("read", format!("{}: byte {at}: {detail}", self.path.display()))
+    }
+}
+
+/// Rows of a plane in a file.
+pub(crate) struct Rows {
+    pub rows: u32,
+    pub row_bytes: usize,
+    pub stride_bytes: u64,
+}

@@ -1,0 +1,76 @@
+//! Image files: one picture, held for the whole run.
+//!
+//! In: PNG, JPEG, PBM, PGM, PPM, PAM. Out: bytes R, G, B, A (`ABGR8888`), alpha not premultiplied.
+//! Not here: colour profiles (sRGB is assumed), animation.
+
+use std::path::Path;
+
+use crate::buffer::Map;
+use crate::color::Color;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Fourcc;
+use crate::layout::{Layout, MAX_DIMENSION, Size};
+
+use super::{Info, Reader};
+
+/// What decoding one picture may allocate.
+const MAX_DECODE_BYTES: u64 = 1 << 30;
+
+/// Holds one decoded picture.
+pub struct ImageReader {
+    pixels: Vec<u8>,
+    info: Info,
+}
+
+impl ImageReader {
+    /// Opens and decodes a file, whose kind is seen from its content.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`; `InvalidInput` where it is damaged, `Unsupported` where it is of another kind,
+    /// `OutOfMemory` where it is larger than 65536 pixels a side or 1 GiB.
+    pub fn open(path: &Path) -> Result<Self> {
+        let io = |error| Error::from_io("open", path.display(), error);
+        let file = std::fs::File::open(path).map_err(io)?;
+        let mut reader =
+            image::ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(io)?;
+        let mut limits = image::Limits::default();
+        limits.max_image_width = Some(MAX_DIMENSION);
+        limits.max_image_height = Some(MAX_DIMENSION);
+        limits.max_alloc = Some(MAX_DECODE_BYTES);
+        reader.limits(limits);
+        let picture = reader.decode().map_err(|error| decode_error(path, error))?.into_rgba8();
+        let size = Size::new(picture.width(), picture.height()).check().map_err(|e| e.in_context(path.display()))?;
+        let info =
+            Info { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate: None, frames: Some(1), still: true };
+        Ok(Self { pixels: picture.into_raw(), info })
+    }
+}
+
+fn decode_error(path: &Path, error: image::ImageError) -> Error {
+    let kind = match &error {
+        image::ImageError::Unsupported(_) => ErrorKind::Unsupported,
+        image::ImageError::Limits(_) => ErrorKind::OutOfMemory,
+        image::ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
+        _ => ErrorKind::InvalidInput,
+    };
+    let ours = Error::new(kind, "decode", format!("{}: {error}", path.display()));
+    match kind {
+        ErrorKind::Unsupported => ours.with_hint("read are PNG, JPEG, PBM, PGM, PPM and PAM"),
+        _ => ours,
+    }
+}
+
+impl Reader for ImageReader {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
+        let row_bytes = self.info.size.width as usize * 4;
+        let stride = layout.planes()[0].stride_bytes as usize;
+        for (target, row) in into.plane_mut(0).chunks_mut(stride).zip(self.pixels.chunks_exact(row_bytes)) {
+            target[..row_bytes].copy_from_slice(row);
+        }
+        Ok(true)
+    }
+}
