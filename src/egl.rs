@@ -10,8 +10,10 @@
 use std::fmt;
 
 pub mod context;
+mod device_list;
 pub mod display;
 pub mod formats;
+mod functions;
 pub mod image;
 pub(crate) mod library;
 #[doc(hidden)]

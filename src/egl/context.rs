@@ -177,6 +177,10 @@ impl Context {
         self.0.robust
     }
 
+    pub(super) fn as_ptr(&self) -> *mut c_void {
+        self.0.raw
+    }
+
     pub(crate) fn max_version(&self) -> Option<(u8, u8)> {
         self.0.max_version
     }

@@ -3,11 +3,13 @@
 //! In: a [`Device`] and the platforms of its board. Out: a [`Display`] that says what it can import.
 //! Not here: proof that an import works on this machine (pixels decide that), formats (`formats`), contexts.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use super::device_list::egl_device;
 use super::formats::{DmaBufImport, FormatSupport};
+use super::functions::Functions;
 use super::library::Library;
 use super::{EglError, Extensions, raw};
 #[cfg(feature = "gbm")]
@@ -21,11 +23,10 @@ type Handle = *mut c_void;
 const EGL_VENDOR: i32 = 0x3053;
 const EGL_EXTENSIONS: i32 = 0x3055;
 const EGL_CLIENT_APIS: i32 = 0x308D;
+#[cfg(feature = "gbm")]
 const PLATFORM_GBM_KHR: u32 = 0x31D7;
 const PLATFORM_DEVICE_EXT: u32 = 0x313F;
 const PLATFORM_SURFACELESS_MESA: u32 = 0x31DD;
-const DRM_DEVICE_FILE_EXT: i32 = 0x3233;
-const DRM_RENDER_NODE_FILE_EXT: i32 = 0x3377;
 
 /// An initialised EGL display. Clones share it; the last one terminates it.
 ///
@@ -43,6 +44,7 @@ struct Inner {
     client_apis: String,
     extensions: Extensions,
     functions: Functions,
+    limited: bool,
     formats: OnceLock<Vec<FormatSupport>>,
     // The native display must outlive eglTerminate, which Drop calls before any field goes.
     #[cfg(feature = "gbm")]
@@ -54,21 +56,13 @@ unsafe impl Send for Inner {}
 // SAFETY: as above; nothing in it changes after it is built except through OnceLock.
 unsafe impl Sync for Inner {}
 
-/// Entry points behind an extension or a version, present where this display offers them.
-#[derive(Default)]
-pub(crate) struct Functions {
-    pub(crate) create_image: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const usize) -> Handle>,
-    pub(crate) create_image_khr: Option<unsafe extern "system" fn(Handle, Handle, u32, Handle, *const i32) -> Handle>,
-    pub(crate) destroy_image: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
-    pub(crate) query_dma_buf_formats: Option<unsafe extern "system" fn(Handle, i32, *mut i32, *mut i32) -> u32>,
-    pub(crate) query_dma_buf_modifiers:
-        Option<unsafe extern "system" fn(Handle, i32, i32, *mut u64, *mut u32, *mut i32) -> u32>,
-    pub(crate) create_sync: Option<unsafe extern "system" fn(Handle, u32, *const usize) -> Handle>,
-    pub(crate) create_sync_khr: Option<unsafe extern "system" fn(Handle, u32, *const i32) -> Handle>,
-    pub(crate) destroy_sync: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
-    pub(crate) client_wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32, u64) -> i32>,
-    pub(crate) wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32) -> i32>,
-    pub(crate) dup_native_fence_fd: Option<unsafe extern "system" fn(Handle, Handle) -> i32>,
+/// Less than a driver offers: what an older one would.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit<'a> {
+    /// The highest EGL version.
+    pub version: (i32, i32),
+    /// Extensions that are not to be seen.
+    pub hidden: &'a [&'a str],
 }
 
 struct Entry {
@@ -89,6 +83,9 @@ impl Display {
     /// Opens the first display that initialises and offers OpenGL ES: the board's platforms in order, each on the
     /// device's render nodes, best first.
     ///
+    /// A software renderer on a render node is the last choice of its platform: it maps dumb buffers with an ioctl that
+    /// render nodes refuse, and Mesa 25 then reads through a null pointer. On the primary node the same works.
+    ///
     /// # Errors
     /// `NotFound` where libEGL is missing; `Unsupported` with every attempt and its reason.
     pub fn open(device: &Device) -> Result<Self> {
@@ -105,8 +102,15 @@ impl Display {
             if on.is_empty() {
                 attempts.push(format!("{platform}: no DRM node could be opened"));
             }
+            let mut last_choice = None;
             for node in on {
                 match Self::open_on(device, *platform, node) {
+                    Ok(opened) if opened.is_software_on_render_node() => {
+                        attempts.push(format!(
+                            "{opened}: renders in software, and a render node does not map dumb buffers"
+                        ));
+                        last_choice = last_choice.or(Some(opened));
+                    }
                     Ok(opened) => {
                         tracing::debug!("opened {opened}");
                         return Ok(opened);
@@ -116,6 +120,10 @@ impl Display {
                         None => format!("{platform}: {error}"),
                     }),
                 }
+            }
+            if let Some(opened) = last_choice {
+                tracing::debug!("opened {opened}");
+                return Ok(opened);
             }
         }
         Err(Error::unsupported("EGL display", format!("none works: {}", attempts.join(" | ")))
@@ -128,17 +136,28 @@ impl Display {
     ///
     /// # Errors
     /// `NotFound`: libEGL is missing. `InvalidInput`: GBM without a node. `Unsupported`: the platform, or OpenGL ES on
-    /// it, is not offered. Those of [`GbmDevice`](crate::allocator::gbm::GbmDevice).
+    /// it, is not offered. Those of `GbmDevice::open`.
     #[doc(alias = "eglGetPlatformDisplay")]
     pub fn open_on(device: &Device, platform: EglPlatform, node: Option<&DrmNode>) -> Result<Self> {
+        Self::open_limited(device, platform, node, None)
+    }
+
+    /// As [`Display::open_on`], with less than the driver offers; such a display is not shared.
+    pub(super) fn open_limited(
+        device: &Device,
+        platform: EglPlatform,
+        node: Option<&DrmNode>,
+        limit: Option<Limit<'_>>,
+    ) -> Result<Self> {
         let library = Library::open(&device.board().egl)?;
         let mut displays = DISPLAYS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         displays.retain(|entry| entry.inner.strong_count() > 0);
         let path = node.map(DrmNode::path);
-        let known = displays.iter().find(|entry| {
+        let known = displays.iter().filter(|entry| {
             std::ptr::eq(entry.library, library) && entry.platform == platform && entry.node.as_deref() == path
         });
-        if let Some(inner) = known.and_then(|entry| entry.inner.upgrade()) {
+        let whole = |entry: &Entry| entry.inner.upgrade().filter(|inner| !inner.limited && limit.is_none());
+        if let Some(inner) = known.into_iter().find_map(whole) {
             return Ok(Self(inner));
         }
 
@@ -176,7 +195,7 @@ impl Display {
             }
         };
         // Two ways may lead to one display (the default one may be the surfaceless one).
-        if let Some(inner) = displays.iter().find(|entry| entry.raw == raw).and_then(|entry| entry.inner.upgrade()) {
+        if let Some(inner) = displays.iter().filter(|entry| entry.raw == raw).find_map(whole) {
             return Ok(Self(inner));
         }
 
@@ -197,8 +216,13 @@ impl Display {
                 format!("{platform}: no OpenGL_ES among \"{client_apis}\""),
             ));
         }
-        let extensions = Extensions::new(text(EGL_EXTENSIONS));
-        let version = (major, minor);
+        let mut extensions = Extensions::new(text(EGL_EXTENSIONS));
+        let mut version = (major, minor);
+        if let Some(limit) = &limit {
+            version = version.min(limit.version);
+            let kept: Vec<&str> = extensions.iter().filter(|name| !limit.hidden.contains(name)).collect();
+            extensions = Extensions::new(kept.join(" "));
+        }
         let inner = Arc::new(Inner {
             library,
             raw,
@@ -209,6 +233,7 @@ impl Display {
             client_apis,
             functions: Functions::resolve(library, version, &extensions),
             extensions,
+            limited: limit.is_some(),
             formats: OnceLock::new(),
             #[cfg(feature = "gbm")]
             _gbm: gbm,
@@ -241,6 +266,22 @@ impl Display {
     /// `EGL_CLIENT_APIS`, separated by spaces.
     pub fn client_apis(&self) -> &str {
         &self.0.client_apis
+    }
+
+    /// The driver's own name (`panfrost`, `kms_swrast`), where `EGL_MESA_query_driver` tells it.
+    #[doc(alias = "EGL_MESA_query_driver")]
+    pub fn driver_name(&self) -> Option<String> {
+        let get = self.0.functions.display_driver_name?;
+        // SAFETY: the extension is listed; the string lives as long as the display, or is null.
+        unsafe {
+            let text = get(self.0.raw);
+            if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
+        }
+    }
+
+    fn is_software_on_render_node(&self) -> bool {
+        let software = || self.driver_name().is_some_and(|name| matches!(name.as_str(), "kms_swrast" | "swrast"));
+        self.0.node.as_ref().is_some_and(DrmNode::is_render) && software()
     }
 
     /// What this display offers.
@@ -327,57 +368,6 @@ impl Drop for Inner {
     }
 }
 
-impl Functions {
-    fn resolve(library: &Library, version: (i32, i32), extensions: &Extensions) -> Self {
-        let core = version >= (1, 5);
-        macro_rules! load {
-            ($condition:expr, $name:literal) => {{
-                let address = if $condition { library.egl_address($name) } else { std::ptr::null_mut() };
-                // SAFETY: the version or the extension string names this function, whose C type is the field's; a null
-                // address becomes None.
-                unsafe { std::mem::transmute::<*mut c_void, Option<_>>(address) }
-            }};
-        }
-        let image_base = extensions.has("EGL_KHR_image_base") || extensions.has("EGL_KHR_image");
-        let modifiers = extensions.has("EGL_EXT_image_dma_buf_import_modifiers");
-        let fence_sync = extensions.has("EGL_KHR_fence_sync");
-        let native_fence = extensions.has("EGL_ANDROID_native_fence_sync");
-        let khr_sync = fence_sync || native_fence || extensions.has("EGL_KHR_reusable_sync");
-        let khr_wait = extensions.has("EGL_KHR_wait_sync");
-        let mut functions = Self {
-            create_image: load!(core, c"eglCreateImage"),
-            create_image_khr: load!(image_base, c"eglCreateImageKHR"),
-            destroy_image: load!(core, c"eglDestroyImage"),
-            query_dma_buf_formats: load!(modifiers, c"eglQueryDmaBufFormatsEXT"),
-            query_dma_buf_modifiers: load!(modifiers, c"eglQueryDmaBufModifiersEXT"),
-            create_sync: load!(core, c"eglCreateSync"),
-            create_sync_khr: load!(khr_sync, c"eglCreateSyncKHR"),
-            destroy_sync: load!(core, c"eglDestroySync"),
-            client_wait_sync: load!(core, c"eglClientWaitSync"),
-            wait_sync: load!(khr_wait, c"eglWaitSyncKHR"),
-            dup_native_fence_fd: load!(native_fence, c"eglDupNativeFenceFDANDROID"),
-        };
-        if functions.destroy_image.is_none() {
-            functions.destroy_image = load!(image_base, c"eglDestroyImageKHR");
-        }
-        if functions.destroy_image.is_none() {
-            functions.create_image = None;
-            functions.create_image_khr = None;
-        }
-        // The KHR functions and those of the core differ in name only, except creation.
-        if functions.destroy_sync.is_none() {
-            functions.destroy_sync = load!(khr_sync, c"eglDestroySyncKHR");
-        }
-        if functions.wait_sync.is_none() {
-            functions.wait_sync = load!(core, c"eglWaitSync");
-        }
-        if functions.client_wait_sync.is_none() {
-            functions.client_wait_sync = load!(khr_sync, c"eglClientWaitSyncKHR");
-        }
-        functions
-    }
-}
-
 /// Fails where libEGL lists its platforms and this one is not among them.
 fn check_client(library: &Library, platform: &str, names: &[&str]) -> Result<()> {
     let client = &library.client_extensions;
@@ -420,68 +410,4 @@ fn check_display(library: &Library, op: &'static str, what: &str, raw: Handle) -
     // EGL_NO_DISPLAY with EGL_SUCCESS is the specified answer for "no such display".
     let why = if error == EglError::SUCCESS { "no such display".into() } else { error.to_string() };
     Err(Error::unsupported(op, format!("{what}: {why}")))
-}
-
-/// The EGL device of a DRM node, or the first one.
-fn egl_device(library: &Library, node: Option<&Path>) -> Result<Handle> {
-    let client = &library.client_extensions;
-    if !client.has("EGL_EXT_device_base") && !client.has("EGL_EXT_device_enumeration") {
-        return Err(Error::unsupported("EGL_EXT_device_enumeration", "libEGL does not list its devices"));
-    }
-    let address = library.egl_address(c"eglQueryDevicesEXT");
-    if address.is_null() {
-        return Err(Error::unsupported("eglQueryDevicesEXT", "offered, and libEGL has no such function"));
-    }
-    type QueryDevices = unsafe extern "system" fn(i32, *mut Handle, *mut i32) -> u32;
-    // SAFETY: the extension is listed and the address is not null.
-    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDevices>(address) };
-    let mut devices = [std::ptr::null_mut(); 64];
-    let mut count = 0;
-    // SAFETY: the array has as many places as said.
-    if unsafe { query(devices.len() as i32, devices.as_mut_ptr(), &mut count) } == 0 {
-        return Err(Error::unsupported("eglQueryDevicesEXT", library.last_error().to_string()));
-    }
-    let devices = &devices[..usize::try_from(count).unwrap_or(0).min(devices.len())];
-    let Some(node) = node else {
-        return devices
-            .first()
-            .copied()
-            .ok_or_else(|| Error::unsupported("eglQueryDevicesEXT", "libEGL lists no device"));
-    };
-    let files: Vec<Vec<String>> = devices.iter().map(|device| device_files(library, *device)).collect();
-    let found = files.iter().position(|files| files.iter().any(|file| Path::new(file) == node));
-    found.map(|index| devices[index]).ok_or_else(|| {
-        let names: Vec<String> = files.iter().map(|files| format!("[{}]", files.join(", "))).collect();
-        Error::unsupported(
-            "EGL_EXT_device_drm",
-            format!("no EGL device is {}; their files: {}", node.display(), names.join(" ")),
-        )
-    })
-}
-
-/// The DRM nodes an EGL device says it is.
-fn device_files(library: &Library, device: Handle) -> Vec<String> {
-    let address = library.egl_address(c"eglQueryDeviceStringEXT");
-    if address.is_null() {
-        return Vec::new();
-    }
-    type QueryDeviceString = unsafe extern "system" fn(Handle, i32) -> *const c_char;
-    // SAFETY: EGL_EXT_device_base (or _query, listed with it) names this function; the address is not null.
-    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDeviceString>(address) };
-    let string = |name| {
-        // SAFETY: the device was listed by this library; a string is static and NUL-terminated, or null.
-        unsafe {
-            let text = query(device, name);
-            if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
-        }
-    };
-    let extensions = Extensions::new(string(EGL_EXTENSIONS).unwrap_or_default());
-    let mut files = Vec::new();
-    if extensions.has("EGL_EXT_device_drm") {
-        files.extend(string(DRM_DEVICE_FILE_EXT));
-    }
-    if extensions.has("EGL_EXT_device_drm_render_node") {
-        files.extend(string(DRM_RENDER_NODE_FILE_EXT));
-    }
-    files
 }

@@ -218,7 +218,8 @@ impl View {
         let as_format = fourcc.format()?;
         let row_bytes = layout.row_bytes(plane);
         let pixel_bytes = u64::from(as_format.planes[0].block_bytes);
-        if as_format.planes.len() != 1 || as_format.planes[0].block_width != 1 || row_bytes % pixel_bytes != 0 {
+        if as_format.planes.len() != 1 || as_format.planes[0].block_width != 1 || !row_bytes.is_multiple_of(pixel_bytes)
+        {
             let detail = format!("{layout}: rows of {row_bytes} bytes in plane {plane} are no rows of {fourcc}");
             return Err(Error::invalid("ImportOptions::reinterpret", detail));
         }
@@ -350,7 +351,7 @@ fn import_error(view: &View, modifier: Option<Modifier>, error: EglError, entry:
 /// The rule that is most likely broken.
 fn hint(view: &View) -> Option<String> {
     const ALIGN: u64 = 64;
-    let odd = |value: u64| value % ALIGN != 0;
+    let odd = |value: u64| !value.is_multiple_of(ALIGN);
     for (index, place) in &view.planes {
         if odd(place.offset_bytes) || odd(u64::from(place.stride_bytes)) {
             return Some(format!(

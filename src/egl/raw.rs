@@ -6,12 +6,29 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
 
 use super::library::Library;
-use super::{Display, EglError};
+use super::{Context, Display, EglError};
+use crate::board::EglPlatform;
+use crate::device::{Device, DrmNode};
 
 type Handle = *mut c_void;
 
 const LINUX_DMA_BUF_EXT: u32 = 0x3270;
 const NONE: i32 = 0x3038;
+
+pub use super::display::Limit;
+
+/// As [`Display::open_on`], with less than the driver offers: how older drivers are tested.
+///
+/// # Errors
+/// As [`Display::open_on`].
+pub fn open_limited(
+    device: &Device,
+    platform: EglPlatform,
+    node: Option<&DrmNode>,
+    limit: Limit<'_>,
+) -> crate::error::Result<Display> {
+    Display::open_limited(device, platform, node, Some(limit))
+}
 
 /// An `EGLImage` that is destroyed with this handle.
 pub struct RawImage {
@@ -55,20 +72,37 @@ pub enum Entry {
 /// The driver's code; [`EglError::SUCCESS`] where it made no image and set no error, `EGL_BAD_DISPLAY` where the
 /// display has no such function.
 pub fn create_image(display: &Display, attributes: &[i32], entry: Entry) -> Result<RawImage, EglError> {
-    create_image_with(display, std::ptr::null_mut(), std::ptr::null_mut(), attributes, entry)
+    create_image_with(display, Forbidden::Nothing, attributes, entry)
 }
 
-/// As [`create_image`], with the context and the client buffer that the extension forbids.
+/// An argument of `eglCreateImage` that `EGL_LINUX_DMA_BUF_EXT` forbids.
+#[derive(Clone, Copy, Debug)]
+pub enum Forbidden<'a> {
+    /// None of them.
+    Nothing,
+    /// A client buffer that is not null.
+    Buffer,
+    /// A context.
+    Context(&'a Context),
+}
+
+/// As [`create_image`], with an argument that the extension forbids.
 ///
 /// # Errors
 /// As [`create_image`].
 pub fn create_image_with(
     display: &Display,
-    context: *mut c_void,
-    buffer: *mut c_void,
+    forbidden: Forbidden<'_>,
     attributes: &[i32],
     entry: Entry,
 ) -> Result<RawImage, EglError> {
+    let null = std::ptr::null_mut;
+    let (context, buffer) = match forbidden {
+        Forbidden::Nothing => (null(), null()),
+        // Never followed: for this target the driver has to refuse anything but null.
+        Forbidden::Buffer => (null(), std::ptr::without_provenance_mut(1)),
+        Forbidden::Context(context) => (context.as_ptr(), null()),
+    };
     let functions = display.functions();
     clear_driver_message();
     display.library().last_error();
@@ -183,14 +217,15 @@ unsafe extern "system" fn on_message(
     _object: *const c_void,
     message: *const c_char,
 ) {
-    // SAFETY: EGL passes NUL-terminated strings or null, valid during the call.
     let text = |text: *const c_char| match text.is_null() {
         true => String::new(),
+        // SAFETY: EGL passes NUL-terminated strings, valid during the call.
         false => unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned(),
     };
     let (command, message) = (text(command), text(message));
     tracing::debug!(target: "darkframe::egl", command, message, error = %EglError(error as i32));
-    if !message.is_empty() {
+    // Mesa repeats the command where it has nothing to say.
+    if !message.is_empty() && message != command {
         // The thread may be ending: then nobody reads it.
         let _ = MESSAGE.try_with(|slot| slot.replace(message));
     }

@@ -7,20 +7,14 @@ use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use glow::HasContext;
 
 use super::names::{Kind, Name, Queue};
 use crate::egl::context::Current;
 use crate::egl::library::{Library, parse_version};
-use crate::egl::sync::Sync;
-use crate::egl::{Context, Display, Extensions, FenceWay, FenceWays};
+use crate::egl::{Context, Display, Extensions, FenceWays};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fence::Fence;
-
-/// How long a CPU wait for the GPU may take before it is called a hang.
-const HANG: Duration = Duration::from_secs(10);
 
 const DEBUG_OUTPUT: u32 = 0x92E0;
 const DEBUG_OUTPUT_SYNCHRONOUS: u32 = 0x8242;
@@ -51,6 +45,11 @@ impl Caps {
     /// Whether the version is at least this.
     pub fn at_least(&self, major: u8, minor: u8) -> bool {
         self.version >= (major, minor)
+    }
+
+    /// Whether shaders in GLSL ES 3.00 may sample external textures; those in 1.00 may wherever there are any.
+    pub fn has_external_essl300(&self) -> bool {
+        self.at_least(3, 0) && self.extensions.has("GL_OES_EGL_image_external_essl3")
     }
 }
 
@@ -110,7 +109,7 @@ impl Context {
             Some(shared) => shared,
             None => {
                 let shared = Arc::new(Shared::load(&current)?);
-                let _ = self.0.attached.set(shared.clone() as Arc<dyn Any + Send + std::marker::Sync>);
+                let _ = self.0.attached.set(shared.clone() as Arc<dyn Any + Send + Sync>);
                 shared
             }
         };
@@ -333,73 +332,6 @@ impl Gl {
         Err(Error::new(kind, op, format!("{}: {}", what(), names.join(", "))))
     }
 
-    /// How the end of work is told on this context: tried once, at the first call. Blocks for as long as the work so far.
-    pub fn fence_ways(&self) -> FenceWays {
-        *self.shared.fence_ways.get_or_init(|| {
-            let native = self.native_fence();
-            let into = match &native {
-                Ok(fence) => Sync::import(&self.current, fence).and_then(|sync| sync.wait_on_gpu(&self.current)),
-                Err(error) => Err(Error::unsupported("native fence", error.to_string())),
-            };
-            let out = match &native {
-                Ok(_) => FenceWay::NativeFence,
-                Err(error) => {
-                    tracing::debug!(%error, "no native fences");
-                    let tried = Sync::fence(&self.current).and_then(|sync| sync.wait(Some(HANG)));
-                    if tried.is_ok() { FenceWay::ClientWait } else { FenceWay::Finish }
-                }
-            };
-            let ways = FenceWays { out, into: if into.is_ok() { FenceWay::NativeFence } else { FenceWay::ClientWait } };
-            tracing::debug!(out = %ways.out, into = %ways.into, "fences");
-            ways
-        })
-    }
-
-    fn native_fence(&self) -> Result<Fence> {
-        let sync = Sync::native_fence(&self.current)?;
-        // The fd comes to be with the flush.
-        self.flush();
-        sync.dup_native()
-    }
-
-    /// A fence behind all work so far, or `None` after this thread has waited for that work.
-    ///
-    /// With native fences nobody blocks; without, this call blocks in `eglClientWaitSync` or `glFinish`
-    /// ([`Gl::fence_ways`] says which). Either way the work is handed to the GPU.
-    ///
-    /// # Errors
-    /// `Timeout` after ten seconds (a hang); `ContextLost`; `Failed`.
-    #[must_use = "the pixels are not there before the fence has signaled"]
-    pub fn fence(&self) -> Result<Option<Fence>> {
-        match self.fence_ways().out {
-            FenceWay::NativeFence => self.native_fence().map(Some),
-            FenceWay::ClientWait => {
-                Sync::fence(&self.current)?.wait(Some(HANG))?;
-                Ok(None)
-            }
-            FenceWay::DmaBufImplicit | FenceWay::Finish => {
-                self.finish();
-                self.check()?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Lets the work that follows wait for `fence`: on the GPU where native fences work, else on this thread.
-    ///
-    /// # Errors
-    /// `Timeout` after ten seconds; `Failed` where the work behind the fence failed.
-    pub fn wait_fence(&self, fence: &Fence) -> Result<()> {
-        if self.fence_ways().into == FenceWay::NativeFence {
-            let waited = Sync::import(&self.current, fence).and_then(|sync| sync.wait_on_gpu(&self.current));
-            match waited {
-                Ok(()) => return Ok(()),
-                Err(error) => tracing::debug!(%error, "waiting for a fence on the CPU"),
-            }
-        }
-        fence.wait(Some(HANG))
-    }
-
     /// Clears the bound framebuffer (red, green, blue, alpha in 0..1).
     pub fn clear(&self, rgba: [f32; 4]) {
         // SAFETY: a context is current.
@@ -407,6 +339,14 @@ impl Gl {
             self.glow().clear_color(rgba[0], rgba[1], rgba[2], rgba[3]);
             self.glow().clear(glow::COLOR_BUFFER_BIT);
         }
+    }
+
+    pub(super) fn current(&self) -> &Current {
+        &self.current
+    }
+
+    pub(super) fn fence_ways_slot(&self) -> &OnceLock<FenceWays> {
+        &self.shared.fence_ways
     }
 
     pub(super) fn own(&self) -> &Functions {

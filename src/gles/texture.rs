@@ -227,7 +227,7 @@ impl Texture {
             glow.pixel_store_i32(glow::UNPACK_ALIGNMENT, 1);
             if stride == row || rows == 1 {
                 self.sub_image(gl, upload, bytes);
-            } else if has_row_length && stride % pixel == 0 {
+            } else if has_row_length && stride.is_multiple_of(pixel) {
                 glow.pixel_store_i32(UNPACK_ROW_LENGTH, (stride / pixel) as i32);
                 self.sub_image(gl, upload, bytes);
                 glow.pixel_store_i32(UNPACK_ROW_LENGTH, 0);
