@@ -7,7 +7,7 @@
 //! rows in memory order, `uv.y` grows downwards in the picture, and nothing is ever flipped.
 #![expect(unsafe_code, reason = "GL is a C interface; each block names the rule it keeps")]
 
-mod fences;
+pub mod fences;
 pub mod framebuffer;
 pub mod gl;
 pub(crate) mod names;
@@ -16,6 +16,7 @@ pub mod readback;
 pub mod texture;
 pub mod yuv;
 
+pub use fences::Mark;
 pub use framebuffer::Framebuffer;
 pub use gl::{Caps, Gl};
 pub use program::{Program, ProgramSource, ShaderVersion};

@@ -15,7 +15,37 @@ use crate::fence::Fence;
 /// How long a CPU wait for the GPU may take before it is called a hang.
 const HANG: Duration = Duration::from_secs(10);
 
+/// A point in the work of a context: what was asked for before it is done when [`Mark::wait`] returns.
+pub struct Mark(Sync);
+
+impl std::fmt::Debug for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mark")
+    }
+}
+
+impl Mark {
+    /// Blocks until the work before the mark is done, or ten seconds.
+    ///
+    /// # Errors
+    /// `Timeout`; `ContextLost`; `Failed`.
+    pub fn wait(self, _gl: &Gl) -> Result<()> {
+        self.0.wait(Some(HANG))
+    }
+}
+
 impl Gl {
+    /// Marks the work so far, and hands it to the GPU. For this thread to wait a little later, with other work between;
+    /// [`Gl::fence`] is for others.
+    ///
+    /// # Errors
+    /// `Unsupported` where the display has no `EGL_KHR_fence_sync`; `Failed`.
+    pub fn mark(&self) -> Result<Mark> {
+        let mark = Sync::fence(self.current()).map(Mark);
+        self.flush();
+        mark
+    }
+
     /// How the end of work is told on this context: tried once, at the first call. Blocks for as long as the work so far.
     pub fn fence_ways(&self) -> FenceWays {
         *self.fence_ways_slot().get_or_init(|| {

@@ -109,6 +109,19 @@ impl Framebuffer {
         Ok(())
     }
 
+    /// Makes it what is read, and on OpenGL ES 3 leaves the target of draws as it is: a driver that draws there still is
+    /// not made to wait.
+    pub(super) fn bind_for_reading(&self, gl: &Gl) -> Result<()> {
+        if !gl.caps().at_least(3, 0) {
+            return self.bind(gl);
+        }
+        gl.check_name(&self.name, "glBindFramebuffer")?;
+        let raw = Some(glow::NativeFramebuffer(self.name.raw()));
+        // SAFETY: a context of version 3 is current; the name lives in it.
+        unsafe { gl.glow().bind_framebuffer(glow::READ_FRAMEBUFFER, raw) };
+        Ok(())
+    }
+
     /// Size in pixels.
     pub fn size(&self) -> Size {
         self.size

@@ -24,7 +24,7 @@ use crate::layout::Size;
 pub fn read_pixels(gl: &Gl, framebuffer: &Framebuffer, out: &mut [u8]) -> Result<()> {
     let size = framebuffer.size();
     check_len(size, out.len())?;
-    framebuffer.bind(gl)?;
+    framebuffer.bind_for_reading(gl)?;
     // SAFETY: a context is current, no pack buffer is bound (PackRing unbinds its own), and `out` holds all rows with
     // alignment 1.
     unsafe {
@@ -113,7 +113,7 @@ impl PackRing {
             let detail = format!("a framebuffer of {} for a ring of {}", framebuffer.size(), self.size);
             return Err(Error::invalid("PackRing", detail));
         }
-        framebuffer.bind(gl)?;
+        framebuffer.bind_for_reading(gl)?;
         let Some(name) = self.free.pop() else {
             return Err(Error::invalid("PackRing", format!("all {} buffers are on their way", self.busy.len())));
         };

@@ -78,6 +78,8 @@ pub struct Edge {
     pub work: Times,
     /// Time of the GL thread in uploads or read-back.
     pub transfer: Times,
+    /// Time of the GL thread in waiting for the draws of the frame before, where it has to.
+    pub draw: Times,
     /// Time of the GL thread in waiting for this edge (a slow source; a sink that gives no buffer back).
     pub wait: Times,
 }

@@ -17,7 +17,7 @@ use crate::egl::Image;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::format::Fourcc;
-use crate::gles::{self, Framebuffer, Gl, InputBinding, PackRing, Texture, TextureOptions};
+use crate::gles::{self, Framebuffer, Gl, InputBinding, Mark, PackRing, Texture, TextureOptions};
 use crate::layout::Size;
 
 use super::super::plan::Plan;
@@ -123,7 +123,10 @@ enum Out {
     /// Sinks map the memory that was drawn into; slots of the circle are those of the framebuffers.
     Mapped(Circle),
     /// Read back one frame late, when the driver has surely finished it, into memory of our own.
-    Late { circle: Circle, pending: VecDeque<(u64, usize)> },
+    ///
+    /// `drawn` marks the last frame's draw. The next one is not handed over before it is done: llvmpipe makes a reader
+    /// wait for everything that was handed over, and then nobody would draw while pixels are copied.
+    Late { circle: Circle, pending: VecDeque<(u64, usize)>, drawn: Option<Mark> },
     /// Likewise through pixel-pack buffers, where a GPU copies by itself.
     Packed { circle: Circle, ring: PackRing, pending: VecDeque<u64> },
 }
@@ -187,7 +190,7 @@ impl Target {
                     Out::Packed { circle, ring: PackRing::new(gl, size, 2)?, pending: VecDeque::new() }
                 } else {
                     edge.binding = "glReadPixels".into();
-                    Out::Late { circle, pending: VecDeque::new() }
+                    Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
                 Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
             }
@@ -195,14 +198,21 @@ impl Target {
     }
 
     /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
-    pub(super) fn begin(&mut self, _gl: &Gl) -> Result<()> {
-        match &self.out {
+    pub(super) fn begin(&mut self, gl: &Gl) -> Result<()> {
+        match &mut self.out {
             Out::Nowhere => {}
             Out::Mapped(circle) => {
                 let edge = self.edge.get_or_insert_default();
                 self.current = edge.wait.measure(|| circle.take())?;
             }
-            Out::Late { .. } | Out::Packed { .. } => self.current = (self.current + 1) % self.framebuffers.len(),
+            Out::Late { drawn, .. } => {
+                self.current = (self.current + 1) % self.framebuffers.len();
+                if let Some(mark) = drawn.take() {
+                    let edge = self.edge.get_or_insert_default();
+                    edge.draw.measure(|| mark.wait(gl))?;
+                }
+            }
+            Out::Packed { .. } => self.current = (self.current + 1) % self.framebuffers.len(),
         }
         Ok(())
     }
@@ -227,7 +237,10 @@ impl Target {
                 let delivery = Delivery { frame, lease, fence };
                 return Ok(if wanted { vec![delivery] } else { Vec::new() });
             }
-            Out::Late { pending, .. } => {
+            Out::Late { pending, drawn, .. } => {
+                if self.framebuffers.len() > 1 {
+                    *drawn = gl.mark().ok();
+                }
                 if wanted {
                     pending.push_back((frame, self.current));
                 }
@@ -257,7 +270,7 @@ impl Target {
         loop {
             let (circle, length) = match &self.out {
                 Out::Nowhere | Out::Mapped(_) => return Ok(deliveries),
-                Out::Late { circle, pending } => (circle, pending.len()),
+                Out::Late { circle, pending, .. } => (circle, pending.len()),
                 Out::Packed { circle, pending, .. } => (circle, pending.len()),
             };
             if length <= keep {
