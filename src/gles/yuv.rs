@@ -240,6 +240,8 @@ pub fn glsl_head(version: ShaderVersion, inputs: &[Input<'_>]) -> Result<String>
         ShaderVersion::Essl300 => "#define DF_P highp\n",
     });
     let varying = varying_word(version);
+    // A target of whole numbers clamps by itself: a caller that only copies into one defines this away.
+    head.push_str("#ifndef DF_UNIT\n#define DF_UNIT(rgb) clamp(rgb, 0.0, 1.0)\n#endif\n");
     let _ = writeln!(head, "precision DF_P float;\n{varying} DF_P vec2 {UV};");
     for input in inputs {
         head.push_str(&glsl_input(version, input)?);
@@ -308,7 +310,7 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
                 format!("dot(yuv1, vec4({}))", numbers.join(", "))
             });
             let alpha = recipe.a.map_or_else(|| Ok("1.0".to_owned()), part)?;
-            let _ = writeln!(text, "    return vec4(clamp(vec3({}), 0.0, 1.0), {alpha});\n}}", rows.join(", "));
+            let _ = writeln!(text, "    return vec4(DF_UNIT(vec3({})), {alpha});\n}}", rows.join(", "));
             let (luma, chroma) = (coordinates.luma.glsl("uv"), coordinates.chroma.glsl("uv"));
             let _ = writeln!(text, "vec4 {name}(vec2 uv) {{ return df_{name}({luma}, {chroma}); }}");
             let (luma, _) = coordinates.luma.varying("luma", name);

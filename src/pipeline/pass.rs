@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 
 use crate::color::Color;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Fourcc;
 use crate::gles::program::Uniform;
 use crate::gles::{self, Gl, InputBinding, Program, ProgramSource, ShaderVersion, Texture};
 use crate::layout::Size;
@@ -62,9 +63,11 @@ impl Pass {
         name: &str,
         shader: Option<&Shader>,
         inputs: Vec<PassInput>,
-        target: Size,
+        (target, fourcc): (Size, Fourcc),
         values: &[(Declared, Vec<f64>)],
     ) -> Result<Self> {
+        // Floats keep what lies outside 0..1; whole numbers cannot.
+        let clamps = fourcc.format()?.component_bits <= 10;
         let copy;
         let shader = match shader {
             Some(shader) => shader,
@@ -78,7 +81,7 @@ impl Pass {
             Version::Es300 => ShaderVersion::Essl300,
         };
         let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
-        let prelude = prelude(shader, version, &views, gl.caps().is_software)?;
+        let prelude = prelude(shader, version, &views, gl.caps().is_software, clamps)?;
         let body = body(shader);
         let source = ProgramSource {
             name,
@@ -133,8 +136,17 @@ impl Pass {
 }
 
 /// Everything before the author's text.
-fn prelude(shader: &Shader, version: ShaderVersion, inputs: &[gles::Input<'_>], is_software: bool) -> Result<String> {
+fn prelude(
+    shader: &Shader,
+    version: ShaderVersion,
+    inputs: &[gles::Input<'_>],
+    is_software: bool,
+    clamps: bool,
+) -> Result<String> {
     let mut text = String::new();
+    if clamps && shader.is_passthrough() {
+        text.push_str("#define DF_UNIT(rgb) (rgb)\n");
+    }
     for extension in &shader.extensions {
         let _ = writeln!(text, "{extension}");
     }

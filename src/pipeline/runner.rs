@@ -174,7 +174,8 @@ impl<'a> Job<'a> {
                 }
                 inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
             }
-            passes.push(Pass::new(gl, &node.name, shader, inputs, sizes[index], &uniforms[index])?);
+            let target = (sizes[index], node.fourcc);
+            passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {

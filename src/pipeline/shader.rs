@@ -213,6 +213,18 @@ impl Shader {
             .all(|(at, word)| *word != input || (words.get(at + 1) == Some(&"(") && words.get(at + 2) == Some(&")")))
     }
 
+    /// The shader gives its input as it is, and does nothing else.
+    pub fn is_passthrough(&self) -> bool {
+        let plain = without_comments(&self.text);
+        let words = words(&plain);
+        let [head @ .., open, close, end, last] = words.as_slice() else { return false };
+        let [start @ .., _name] = head else { return false };
+        start.starts_with(&["vec4", "pixel", "(", "vec2"])
+            && start.ends_with(&[")", "{", "return"])
+            && start.len() == 8
+            && [open, close, end, last] == [&"(", &")", &";", &"}"]
+    }
+
     /// The files that were read, the shader first.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|(path, _)| path.as_path())
@@ -330,6 +342,8 @@ mod tests {
         let shader = |body: &str| Shader::parse("a.frag", format!("vec4 pixel(vec2 uv) {{ return {body}; }}")).unwrap();
         assert!(shader("a() + b(uv) /* a(uv) */").is_pointwise("a"));
         assert!(!shader("a() + b(uv)").is_pointwise("b"));
+        assert!(shader("a()").is_passthrough() && !shader("a() * 2.0").is_passthrough());
+        assert!(!shader("a(uv)").is_passthrough() && !shader("-a()").is_passthrough());
         assert!(!shader("0.0\n#define S a\n").is_pointwise("a"));
     }
 

@@ -15,6 +15,7 @@ use crate::color::Color;
 use crate::egl::{Image, ImportOptions};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
+use crate::format::Fourcc;
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
@@ -319,7 +320,7 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         }
         let samplings = vec![nearest; textures.len()];
         let input = PassInput { name: "picture".into(), binding, color: info.color, size: info.size, samplings };
-        let pass = Pass::new(gl, "proof", None, vec![input], SIZE, &[])?;
+        let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[])?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
         pass.draw(gl, &[textures], 0, 0.0)?;
