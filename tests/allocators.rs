@@ -35,7 +35,7 @@ fn each_allocator(fourcc: Fourcc, size: Size, case: impl Fn(AllocatorKind, Buffe
                 }
                 // GBM makes what its driver renders or samples, and no more: planar video is not among it everywhere.
                 Err(error) if error.kind() == ErrorKind::Unsupported && kind == AllocatorKind::Gbm => {
-                    println!("SKIP {} {fourcc}: {error}", allocator.name());
+                    println!("{} makes no {fourcc}: {error}", allocator.name());
                 }
                 Err(error) => panic!("{}: {error:?}", allocator.name()),
             }
