@@ -73,7 +73,8 @@ fn clip(width: usize, height: usize, frames: usize) -> (Vec<u8>, Vec<[Vec<u8>; 3
             (0..w * h).map(|i| (low + span * wave(i % w, i / w, t, k)).round() as u8).collect()
         };
         let (w, h) = (width.div_ceil(2), height.div_ceil(2));
-        let planes = [plane(width, height, 30.0, 190.0, 1.0), plane(w, h, 90.0, 70.0, 1.7), plane(w, h, 90.0, 70.0, 2.3)];
+        let planes =
+            [plane(width, height, 30.0, 190.0, 1.0), plane(w, h, 90.0, 70.0, 1.7), plane(w, h, 90.0, 70.0, 2.3)];
         file.extend(b"FRAME\n");
         planes.iter().for_each(|plane| file.extend(plane));
         all.push(planes);
@@ -205,7 +206,8 @@ fn every_yuv_format_arrives_as_rgb() {
     let folder = Folder::new("formats");
     let (y, u, v) = (165u8, 145u8, 40u8);
     let (w, h) = (16usize, 8usize);
-    let flat = |parts: &[(u8, usize)]| parts.iter().flat_map(|(value, count)| vec![*value; *count]).collect::<Vec<u8>>();
+    let flat =
+        |parts: &[(u8, usize)]| parts.iter().flat_map(|(value, count)| vec![*value; *count]).collect::<Vec<u8>>();
     let repeat = |pattern: &[u8], count: usize| pattern.repeat(count);
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("NV12", [flat(&[(y, w * h)]), repeat(&[u, v], w * h / 4)].concat()),
@@ -277,7 +279,11 @@ fn shader_errors_have_the_authors_line() {
     let folder = Folder::new("shader-error");
     std::fs::create_dir_all(folder.0.join("lib")).unwrap();
     std::fs::write(folder.0.join("lib/tone.glsl"), "float tone(float x) {\n  return x * nonsense;\n}\n").unwrap();
-    std::fs::write(folder.0.join("a.frag"), "// a comment\n#include \"tone.glsl\"\nvec4 pixel(vec2 uv) { return vec4(tone(uv.x)); }\n").unwrap();
+    std::fs::write(
+        folder.0.join("a.frag"),
+        "// a comment\n#include \"tone.glsl\"\nvec4 pixel(vec2 uv) { return vec4(tone(uv.x)); }\n",
+    )
+    .unwrap();
     std::fs::write(
         folder.0.join("p.toml"),
         "[pass.p]\nshader = \"a.frag\"\nsize = \"4x4\"\n[sink.s]\ninput = \"p\"\nkind = \"null\"\n",
@@ -351,7 +357,11 @@ fn a_cut_clip_leaves_no_half_file() {
     let path = folder.0.join("clip.y4m");
     std::fs::write(&path, &file[..file.len() - 5]).unwrap();
     let description = folder.0.join("p.toml");
-    std::fs::write(&description, "[source.a]\nfile = \"clip.y4m\"\n[sink.s]\ninput = \"a\"\nfile = \"OUT\"\nkind = \"y4m\"\n").unwrap();
+    std::fs::write(
+        &description,
+        "[source.a]\nfile = \"clip.y4m\"\n[sink.s]\ninput = \"a\"\nfile = \"OUT\"\nkind = \"y4m\"\n",
+    )
+    .unwrap();
     let set = format!("sink.s.file={}/out.y4m", folder.0.display());
     let output = darkframe(&["run", "-q", description.to_str().unwrap(), "--set", &set]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -366,7 +376,8 @@ fn a_cut_clip_leaves_no_half_file() {
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     assert_eq!(folder.names(), ["clip.y4m", "out.y4m", "p.toml"]);
     // A full disk is said and leaves nothing, and the run ends.
-    let full = darkframe(&["run", "-q", description.to_str().unwrap(), "--frames", "0..3", "--set", "sink.s.file=/dev/full"]);
+    let full =
+        darkframe(&["run", "-q", description.to_str().unwrap(), "--frames", "0..3", "--set", "sink.s.file=/dev/full"]);
     let words = String::from_utf8_lossy(&full.stderr).into_owned();
     assert_eq!(full.status.code(), Some(1));
     assert!(words.contains("/dev/full") && words.contains("disk is full"), "{words}");
@@ -391,7 +402,9 @@ fn an_interrupt_leaves_whole_files() {
     let begun = std::time::Instant::now();
     let written = || {
         let entries = std::fs::read_dir(&folder.0).unwrap().flatten();
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".out.y4m")).any(|entry| entry.metadata().is_ok_and(|data| data.len() > 20_000))
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(".out.y4m"))
+            .any(|entry| entry.metadata().is_ok_and(|data| data.len() > 20_000))
     };
     while !written() && child.try_wait().unwrap().is_none() && begun.elapsed().as_secs() < 60 {
         std::thread::sleep(std::time::Duration::from_millis(20));

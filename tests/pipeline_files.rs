@@ -93,7 +93,8 @@ fn y4m_of_the_y4m_crate_is_read_plane_by_plane() {
             let builder = y4m::encode(width, height, y4m::Ratio::new(30000, 1001)).with_colorspace(space);
             let mut encoder = builder.write_header(&mut file).unwrap();
             for seed in 0..3 {
-                let planes = [bytes(width * height, seed), bytes(chroma_bytes, seed + 10), bytes(chroma_bytes, seed + 20)];
+                let planes =
+                    [bytes(width * height, seed), bytes(chroma_bytes, seed + 10), bytes(chroma_bytes, seed + 20)];
                 // The second frame has parameters, so that frames are not evenly spaced.
                 let parameters = (seed == 1).then(|| b"Ip".to_vec());
                 encoder.write_frame(&y4m::Frame::new([&planes[0], &planes[1], &planes[2]], parameters)).unwrap();
@@ -149,7 +150,8 @@ fn malformed_y4m_is_refused_with_the_position() {
     let mut source = open(&folder.file("b.y4m", b"YUV4MPEG2 W2 H2\nFRAMX\n123456"), "").unwrap();
     let error = read(&mut source, 0).unwrap_err().to_string();
     assert!(error.contains("byte 16: frame 0 does not begin with FRAME"), "{error}");
-    let mut full = open(&folder.file("c.y4m", b"YUV4MPEG2 W2 H2 XCOLORRANGE=FULL C420jpeg\nFRAME\n123456"), "").unwrap();
+    let mut full =
+        open(&folder.file("c.y4m", b"YUV4MPEG2 W2 H2 XCOLORRANGE=FULL C420jpeg\nFRAME\n123456"), "").unwrap();
     assert_eq!((full.info().color.range, full.info().color.siting), (Range::Full, Siting::Center));
     assert_eq!(read(&mut full, 0).unwrap().unwrap(), [b"1234".to_vec(), b"5".to_vec(), b"6".to_vec()]);
 }
@@ -362,7 +364,8 @@ fn a_failing_sink_leaves_nothing() {
     let plan = sink::Plan::new(&description, "s", &description.sinks["s"]).unwrap();
     let rate = Rate::DEFAULT;
     let size = Size::new(4, 4);
-    let mut writer = plan.open(&Shape { size, fourcc: Fourcc::ABGR8888, rate, frames: None }, Fourcc::ABGR8888).unwrap();
+    let mut writer =
+        plan.open(&Shape { size, fourcc: Fourcc::ABGR8888, rate, frames: None }, Fourcc::ABGR8888).unwrap();
     let buffer = filled(size, &bytes(64, 1));
     let map = buffer.map(Access::Read).unwrap();
     writer.write(&Picture { layout: buffer.layout(), map: &map, frame: 0 }).unwrap();

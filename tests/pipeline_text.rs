@@ -61,7 +61,12 @@ fn a_good_description_is_ordered_and_sized() {
 fn every_mistake_has_its_place_and_its_words() {
     let cases = [
         // (what is replaced, by what, the place, words that must be there)
-        ("shader = \"shaders/grade.frag\"\ninputs = [\"grade\"]", "shadr = \"x\"", "p.toml:7:1", "did you mean `shader`?"),
+        (
+            "shader = \"shaders/grade.frag\"\ninputs = [\"grade\"]",
+            "shadr = \"x\"",
+            "p.toml:7:1",
+            "did you mean `shader`?",
+        ),
         ("[source.camera]", "[sorce.camera]", "p.toml:2:2", "did you mean `source`?"),
         ("\"64x48\"", "\"64\"", "p.toml:4:8", "expected WIDTHxHEIGHT"),
         ("\"64x48\"", "\"0x48\"", "p.toml:4:8", "width and height must be 1 to 65536"),
@@ -82,7 +87,12 @@ fn every_mistake_has_its_place_and_its_words() {
         ("kind = \"null\"", "file = \"a.jpg\"", "p.toml:22:8", "use the extension .png"),
         ("kind = \"null\"", "file = \"a-%s.png\"", "p.toml:22:8", "after % comes d"),
         ("kind = \"null\"", "kind = \"null\"\nevery = 0", "p.toml:23:9", "every frame is 1"),
-        ("kind = \"null\"", "file = \"a.png\"\n[sink.two]\ninput=\"late\"\nfile=\"a.png\"", "p.toml:25:6", "writes the same file"),
+        (
+            "kind = \"null\"",
+            "file = \"a.png\"\n[sink.two]\ninput=\"late\"\nfile=\"a.png\"",
+            "p.toml:25:6",
+            "writes the same file",
+        ),
         ("[pass.nobody]", "[pass.camera]", "p.toml:16:7", "a source has the same name"),
         ("exposure = 1.08", "exposure = \"bright\"", "p.toml:14:25", "a number, true, false"),
         ("[sink.out]\ninput = \"late\"\nkind = \"null\"", "", "p.toml:20:1", "no sink"),
@@ -106,13 +116,19 @@ fn sources_say_which_keys_do_not_fit() {
         Plan::new(&description, None).err().expect(keys).to_string()
     };
     assert!(error("").contains("neither `file` nor `pattern`"));
-    assert!(error("pattern = \"bars\"\nfile = \"a\"").starts_with("p.toml:3:8: source.a.file: a source is a file or a pattern"));
+    assert!(
+        error("pattern = \"bars\"\nfile = \"a\"")
+            .starts_with("p.toml:3:8: source.a.file: a source is a file or a pattern")
+    );
     assert!(error("pattern = \"bars\"\nstride = 4").contains("source.a.stride: this key is for raw files"));
     assert!(error("file = \"a.y4m\"\nsize = \"4x4\"").contains("source.a.size: this key is for raw files"));
     assert!(error("file = \"a.txt\"").contains("add kind ="));
     assert!(error("file = \"gone.y4m\"").starts_with("p.toml:2:8: source.a.file: gone.y4m: No such file"));
     assert!(error("file = \"a.raw\"").contains("source.a.size: a raw file does not say it"));
-    assert!(error("file = \"a.raw\"\nsize = \"4x4\"\nformat = \"NV12\"\nstride = 2").contains("p.toml:5:10: source.a.stride"));
+    assert!(
+        error("file = \"a.raw\"\nsize = \"4x4\"\nformat = \"NV12\"\nstride = 2")
+            .contains("p.toml:5:10: source.a.stride")
+    );
     assert!(error("file = \"a.raw\"\nsize = \"4x4\"\nformat = \"NV12\"\nframe-bytes = 23").contains("end at byte 24"));
 }
 

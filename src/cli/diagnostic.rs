@@ -25,7 +25,11 @@ fn render(error: &Error, terminal: bool) -> String {
         return text;
     }
     let diagnostic = Drawn::new(error);
-    let theme = if std::env::var_os("NO_COLOR").is_some() { GraphicalTheme::unicode_nocolor() } else { GraphicalTheme::unicode() };
+    let theme = if std::env::var_os("NO_COLOR").is_some() {
+        GraphicalTheme::unicode_nocolor()
+    } else {
+        GraphicalTheme::unicode()
+    };
     match GraphicalReportHandler::new_themed(theme).render_report(&mut text, &diagnostic) {
         Ok(()) => text,
         Err(_) => format!("darkframe: error: {error}\n"),
@@ -42,9 +46,8 @@ struct Drawn<'a> {
 
 impl<'a> Drawn<'a> {
     fn new(error: &'a Error) -> Self {
-        let source = error.span().map(|span: &Span| {
-            NamedSource::new(span.path.display().to_string(), span.text.to_string())
-        });
+        let source =
+            error.span().map(|span: &Span| NamedSource::new(span.path.display().to_string(), span.text.to_string()));
         let label = error.span().map(|span| LabeledSpan::new(None, span.start, span.len));
         Self { error, source, label }
     }

@@ -19,7 +19,10 @@ fn text(report: &Report) -> String {
     ));
     let driver = &report.driver;
     let node = driver.node.as_deref().map_or(String::new(), |node| format!(" on {node}"));
-    lines.push(format!("drawn by {} ({}, {}{node}); fences: {}", driver.renderer, driver.version, driver.platform, report.fence));
+    lines.push(format!(
+        "drawn by {} ({}, {}{node}); fences: {}",
+        driver.renderer, driver.version, driver.platform, report.fence
+    ));
     lines.extend(report.sources.iter().map(|edge| line("from", edge)));
     for pass in &report.passes {
         lines.push(format!("pass {:<12} {:<22} {:.2} ms to submit", pass.name, pass.target, pass.submit.mean_ms));
@@ -39,6 +42,13 @@ fn line(word: &str, edge: &Edge) -> String {
     let reason = edge.reason.as_deref().map_or(String::new(), |reason| format!("\n     because {reason}"));
     format!(
         "{word:<4} {:<12} {:<22} {}: {}, {} x {}; {} pictures{written}, {:.2} ms each{reason}",
-        edge.name, edge.picture, edge.path, edge.binding, edge.buffers, edge.allocator, edge.pictures, edge.work.mean_ms
+        edge.name,
+        edge.picture,
+        edge.path,
+        edge.binding,
+        edge.buffers,
+        edge.allocator,
+        edge.pictures,
+        edge.work.mean_ms
     )
 }

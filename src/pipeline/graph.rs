@@ -67,7 +67,7 @@ impl Graph {
     /// `Config` with the place: an unknown name (with the nearest), a cycle, a name that is no GLSL identifier, two
     /// parts of one name, a pass without a size, no sink at all, two sinks for one file.
     pub fn new(description: &Description) -> Result<Self> {
-        for (name, _) in &description.passes {
+        for name in description.passes.keys() {
             if description.sources.contains_key(name.get_ref().as_str()) {
                 let detail = "a source has the same name, and inputs could mean either";
                 return Err(description.error(format!("pass.{name}"), detail, name.span()));
@@ -140,9 +140,7 @@ impl Graph {
             let size = match (wanted, input) {
                 (PassSize::Pixels(size), _) => size,
                 (PassSize::AsInput, Some(size)) => size,
-                (PassSize::Permille(part), Some(size)) => {
-                    Size::new(scale(size.width, part), scale(size.height, part))
-                }
+                (PassSize::Permille(part), Some(size)) => Size::new(scale(size.width, part), scale(size.height, part)),
                 // Checked when the graph was made.
                 (_, None) => return Err(Error::invalid("size", format!("pass \"{}\" has no size", pass.name))),
             };
@@ -282,12 +280,78 @@ fn check_target(fourcc: Fourcc) -> Result<()> {
 /// Fails, in words, where a name cannot be a function of GLSL ES.
 pub(crate) fn check_identifier(name: &str) -> Result<(), String> {
     const TAKEN: &[&str] = &[
-        "pixel", "main", "time", "frame", "resolution", "uv", "texture", "texture2D", "float", "int", "bool", "vec2",
-        "vec3", "vec4", "mat2", "mat3", "mat4", "if", "else", "for", "while", "do", "return", "discard", "break",
-        "continue", "const", "uniform", "varying", "attribute", "in", "out", "inout", "void", "struct", "input",
-        "output", "sampler2D", "true", "false", "half", "fixed", "filter", "common", "active", "mix", "step", "abs",
-        "min", "max", "clamp", "dot", "length", "mod", "sin", "cos", "tan", "floor", "ceil", "fract", "pow", "exp",
-        "log", "sqrt", "sign", "distance", "cross", "normalize", "reflect", "refract", "smoothstep", "invariant",
+        "pixel",
+        "main",
+        "time",
+        "frame",
+        "resolution",
+        "uv",
+        "texture",
+        "texture2D",
+        "float",
+        "int",
+        "bool",
+        "vec2",
+        "vec3",
+        "vec4",
+        "mat2",
+        "mat3",
+        "mat4",
+        "if",
+        "else",
+        "for",
+        "while",
+        "do",
+        "return",
+        "discard",
+        "break",
+        "continue",
+        "const",
+        "uniform",
+        "varying",
+        "attribute",
+        "in",
+        "out",
+        "inout",
+        "void",
+        "struct",
+        "input",
+        "output",
+        "sampler2D",
+        "true",
+        "false",
+        "half",
+        "fixed",
+        "filter",
+        "common",
+        "active",
+        "mix",
+        "step",
+        "abs",
+        "min",
+        "max",
+        "clamp",
+        "dot",
+        "length",
+        "mod",
+        "sin",
+        "cos",
+        "tan",
+        "floor",
+        "ceil",
+        "fract",
+        "pow",
+        "exp",
+        "log",
+        "sqrt",
+        "sign",
+        "distance",
+        "cross",
+        "normalize",
+        "reflect",
+        "refract",
+        "smoothstep",
+        "invariant",
     ];
     let mut chars = name.chars();
     let shape = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')

@@ -147,7 +147,8 @@ impl Plan {
         }
         for sink in &self.graph.sinks {
             let file = sink.plan.file.as_ref().map_or("nothing".into(), |file| file.display().to_string());
-            let every = if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
+            let every =
+                if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
             lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
         }
         if !self.graph.unused.is_empty() {
@@ -178,12 +179,7 @@ fn bounds(range: Option<FrameRange>, sources: &[Opened]) -> Result<(u64, Option<
 }
 
 /// The value of every uniform that the shader declares.
-fn values(
-    description: &Description,
-    name: &str,
-    pass: &Pass,
-    shader: &Shader,
-) -> Result<Vec<(Declared, Vec<f64>)>> {
+fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -> Result<Vec<(Declared, Vec<f64>)>> {
     let is_built_in = |uniform: &str| {
         let sizes = pass.inputs.0.iter().any(|(input, _)| uniform.strip_suffix("_size") == Some(input.get_ref()));
         sizes || BUILT_IN.contains(&uniform)

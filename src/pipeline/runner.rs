@@ -72,12 +72,10 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let started = Instant::now();
     let board = match (&options.board, &description.board) {
         (Some(board), _) => board.clone(),
-        (None, Some(name)) => {
-            Board::open(name.get_ref()).map_err(|error| match error.span() {
-                Some(_) => error,
-                None => description.error("board", error.detail(), name.span()),
-            })?
-        }
+        (None, Some(name)) => Board::open(name.get_ref()).map_err(|error| match error.span() {
+            Some(_) => error,
+            None => description.error("board", error.detail(), name.span()),
+        })?,
         (None, None) => Board::detect()?,
     };
     let device = Device::open(&board)?;
@@ -152,8 +150,9 @@ impl<'a> Job<'a> {
             for edge in feeds.iter().map(SourceFeed::edge).chain(targets.iter().filter_map(Target::edge)) {
                 if let Some(reason) = &edge.reason {
                     let detail = format!("{} would be copied ({}): {reason}", edge.name, edge.binding);
-                    return Err(Error::unsupported("require zero-copy", detail)
-                        .with_hint("run without it to copy, or run where the driver imports dma-bufs (darkframe probe)"));
+                    return Err(Error::unsupported("require zero-copy", detail).with_hint(
+                        "run without it to copy, or run where the driver imports dma-bufs (darkframe probe)",
+                    ));
                 }
             }
         }
@@ -274,7 +273,10 @@ impl<'a> Job<'a> {
         }
         if sinks.iter().any(SinkThread::has_failed) {
             // Nothing is made whole where one sink failed.
-            return Err(sinks.into_iter().find_map(SinkThread::give_up).unwrap_or_else(|| Error::failed("sink", "it ended early")));
+            return Err(sinks
+                .into_iter()
+                .find_map(SinkThread::give_up)
+                .unwrap_or_else(|| Error::failed("sink", "it ended early")));
         }
         for sink in sinks {
             let edge = targets[sink.pass].edge().cloned().unwrap_or_default();

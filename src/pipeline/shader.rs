@@ -207,9 +207,10 @@ impl Shader {
     pub fn is_pointwise(&self, input: &str) -> bool {
         let plain = without_comments(&self.text);
         let words = words(&plain);
-        words.iter().enumerate().all(|(at, word)| {
-            *word != input || (words.get(at + 1) == Some(&"(") && words.get(at + 2) == Some(&")"))
-        })
+        words
+            .iter()
+            .enumerate()
+            .all(|(at, word)| *word != input || (words.get(at + 1) == Some(&"(") && words.get(at + 2) == Some(&")")))
     }
 
     /// The shader gives its input as it is, and does nothing else.
@@ -313,7 +314,8 @@ mod tests {
     fn folder() -> PathBuf {
         let folder = std::env::temp_dir().join(format!("darkframe-shader-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("lib")).unwrap();
-        std::fs::write(folder.join("lib/tone.glsl"), "#include \"tone.glsl\"\nfloat tone(float x) {\n  return y;\n}\n").unwrap();
+        std::fs::write(folder.join("lib/tone.glsl"), "#include \"tone.glsl\"\nfloat tone(float x) {\n  return y;\n}\n")
+            .unwrap();
         folder
     }
 
@@ -354,6 +356,10 @@ mod tests {
         assert!(missing.starts_with("a.frag:2:1: shader: #include \"gone.glsl\": not found"), "{missing}");
         assert!(error("// vec4 pixel(vec2 uv)\n").contains("no entry function"));
         assert_eq!(Shader::parse("a", "void main() {}").unwrap().entry, Entry::Main);
-        assert!(Shader::parse("a", "").is_err() && Shader::parse("a", "/*").is_err() && Shader::parse("a", "uniform").is_err());
+        assert!(
+            Shader::parse("a", "").is_err()
+                && Shader::parse("a", "/*").is_err()
+                && Shader::parse("a", "uniform").is_err()
+        );
     }
 }

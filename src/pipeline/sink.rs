@@ -140,7 +140,11 @@ impl Plan {
         if let (SinkKind::Png, Some(file)) = (self.kind, &self.file) {
             let pattern = output::Pattern::parse(file).map_err(|detail| Error::invalid("file", detail))?;
             if !pattern.is_numbered() && shape.frames.is_some_and(|frames| frames.div_ceil(self.every) > 1) {
-                let detail = format!("\"{}\": {} pictures for one file", file.display(), shape.frames.unwrap_or(0).div_ceil(self.every));
+                let detail = format!(
+                    "\"{}\": {} pictures for one file",
+                    file.display(),
+                    shape.frames.unwrap_or(0).div_ceil(self.every)
+                );
                 return Err(Error::invalid("file", detail).with_hint("put %04d into the name, or take one frame"));
             }
         }

@@ -112,7 +112,10 @@ impl FromStr for FrameRange {
             Some(Self { start, end })
         };
         parse().filter(|range| range.end.is_none_or(|end| end > range.start)).ok_or_else(|| {
-            Error::invalid("frames", format!("\"{text}\": expected A..B with A below B, A.., ..B, or a number of frames"))
+            Error::invalid(
+                "frames",
+                format!("\"{text}\": expected A..B with A below B, A.., ..B, or a number of frames"),
+            )
         })
     }
 }

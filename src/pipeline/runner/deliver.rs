@@ -40,7 +40,8 @@ impl<'scope> SinkThread<'scope> {
         pass: usize,
         (shape, delivered): (Shape, Fourcc),
     ) -> Result<Self> {
-        let mut writer = plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
+        let mut writer =
+            plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
         let (queue, pictures) = sync_channel(super::BUFFERS);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();

@@ -69,7 +69,8 @@ impl<'scope> SourceFeed<'scope> {
             false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
         };
         let count = if info.still { 1 } else { BUFFERS };
-        let way = import_all(gl, job, &info, &views, count).or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
+        let way = import_all(gl, job, &info, &views, count)
+            .or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
         let Way { buffers, textures, binding, how, reason } = way.map_err(|error| error.in_context(source.name()))?;
         let edge = Edge {
             name: source.name().to_owned(),
@@ -244,10 +245,8 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
         if *kind == AllocatorKind::Memfd {
             continue;
         }
-        let request = Request::new(info.size, info.fourcc)
-            .usage(Usage::SAMPLE | Usage::CPU_WRITE)
-            .only(*kind)
-            .require_dma_buf();
+        let request =
+            Request::new(info.size, info.fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).only(*kind).require_dma_buf();
         let allocate = || (0..count).map(|_| job.device.allocate(&request)).collect::<Result<Vec<Buffer>>>();
         let buffers = match allocate() {
             Ok(buffers) => buffers,

@@ -143,13 +143,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
-    pub(super) fn new(
-        gl: &Gl,
-        job: &Job<'_>,
-        name: &str,
-        shape: &Shape,
-        memory: Option<Vec<Buffer>>,
-    ) -> Result<Self> {
+    pub(super) fn new(gl: &Gl, job: &Job<'_>, name: &str, shape: &Shape, memory: Option<Vec<Buffer>>) -> Result<Self> {
         let Shape { size, fourcc, .. } = *shape;
         let Some(memory) = memory else {
             let framebuffers = vec![plain(gl, size, fourcc)?];

@@ -20,7 +20,9 @@ use super::{Picker, Picture, Writer, Written};
 pub(super) fn check(color: Color) -> Result<()> {
     match color.siting {
         Siting::Left | Siting::Center => Ok(()),
-        Siting::TopLeft => Err(Error::unsupported("color.siting", "y4m has no tag for top-left").with_hint("use left or center")),
+        Siting::TopLeft => {
+            Err(Error::unsupported("color.siting", "y4m has no tag for top-left").with_hint("use left or center"))
+        }
     }
 }
 
@@ -88,9 +90,7 @@ pub(super) struct Converter {
 impl Converter {
     pub(super) fn new(size: Size, color: Color, picker: Picker) -> Self {
         let rows = color.rgb_to_yuv(8);
-        let matrix = rows.map(|row| {
-            [row[0] as f32, row[1] as f32, row[2] as f32, (row[3] * 255.0 + 0.5) as f32]
-        });
+        let matrix = rows.map(|row| [row[0] as f32, row[1] as f32, row[2] as f32, (row[3] * 255.0 + 0.5) as f32]);
         let columns = size.width as usize + 2;
         let sums = [vec![0.0; columns], vec![0.0; columns], vec![0.0; columns]];
         Self { size, picker, matrix, left: color.siting != Siting::Center, sums }

@@ -31,8 +31,7 @@ impl ImageReader {
     pub fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::from_io("open", path.display(), error);
         let file = std::fs::File::open(path).map_err(io)?;
-        let mut reader =
-            image::ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(io)?;
+        let mut reader = image::ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(io)?;
         let mut limits = image::Limits::default();
         limits.max_image_width = Some(MAX_DIMENSION);
         limits.max_image_height = Some(MAX_DIMENSION);

@@ -199,8 +199,7 @@ impl Reader for Y4mReader {
                 continue;
             }
             let row_bytes = layout.row_bytes(plane);
-            let rows =
-                Rows { rows: layout.rows(plane), row_bytes: row_bytes as usize, stride_bytes: row_bytes };
+            let rows = Rows { rows: layout.rows(plane), row_bytes: row_bytes as usize, stride_bytes: row_bytes };
             self.input.read_rows(body, &rows, target, stride)?;
             body += row_bytes * u64::from(rows.rows);
         }
