@@ -12,6 +12,7 @@ use darkframe::error::{Error, ErrorKind};
 
 mod check;
 mod diagnostic;
+mod probe;
 mod run;
 mod summary;
 
@@ -35,6 +36,8 @@ enum Command {
     Run(run::Arguments),
     /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
     Check(check::Arguments),
+    /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
+    Probe(probe::Arguments),
 }
 
 /// What every command may ask.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
+        Command::Probe(arguments) => probe::run(arguments),
     };
     match result {
         Ok(code) => code,

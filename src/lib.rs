@@ -15,4 +15,5 @@ pub mod gles;
 pub mod layout;
 pub mod pipeline;
 pub mod pool;
+pub mod probe;
 mod sys;

@@ -142,7 +142,11 @@ impl Context {
                 }
             }
         }
-        Err(Error::unsupported("eglCreateContext", format!("{display}: {}", tried.join(" | "))))
+        let tried = match tried.is_empty() {
+            true => "no config for OpenGL ES, and no context without one or none without a surface".to_owned(),
+            false => tried.join(" | "),
+        };
+        Err(Error::unsupported("eglCreateContext", format!("{display}: {tried}")))
     }
 
     fn adopt(

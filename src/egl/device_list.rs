@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 type Handle = *mut c_void;
 
 const EGL_EXTENSIONS: i32 = 0x3055;
+const DEVICE_EXT: i32 = 0x322C;
 const DRM_DEVICE_FILE_EXT: i32 = 0x3233;
 const DRM_RENDER_NODE_FILE_EXT: i32 = 0x3377;
 
@@ -78,4 +79,24 @@ fn device_files(library: &Library, device: Handle) -> Vec<String> {
         files.extend(string(DRM_RENDER_NODE_FILE_EXT));
     }
     files
+}
+
+/// The DRM nodes that a display's device says it is: the primary node first. None where it does not say.
+pub(super) fn display_files(library: &Library, display: Handle) -> Vec<String> {
+    if !library.client_extensions.has("EGL_EXT_device_query") && !library.client_extensions.has("EGL_EXT_device_base") {
+        return Vec::new();
+    }
+    let address = library.egl_address(c"eglQueryDisplayAttribEXT");
+    if address.is_null() {
+        return Vec::new();
+    }
+    type QueryDisplayAttrib = unsafe extern "system" fn(Handle, i32, *mut usize) -> u32;
+    // SAFETY: the extension is listed and the address is not null.
+    let query = unsafe { std::mem::transmute::<*mut c_void, QueryDisplayAttrib>(address) };
+    let mut device = 0usize;
+    // SAFETY: the display is initialised (its caller has it from a Display); the pointer is valid for writes.
+    if unsafe { query(display, DEVICE_EXT, &mut device) } == 0 || device == 0 {
+        return Vec::new();
+    }
+    device_files(library, std::ptr::with_exposed_provenance_mut(device))
 }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::device_list::egl_device;
+use super::device_list::{display_files, egl_device};
 use super::formats::{DmaBufImport, FormatSupport};
 use super::functions::Functions;
 use super::library::Library;
@@ -46,6 +46,7 @@ struct Inner {
     functions: Functions,
     limited: bool,
     formats: OnceLock<Vec<FormatSupport>>,
+    gl_version: OnceLock<String>,
     // The native display must outlive eglTerminate, which Drop calls before any field goes.
     #[cfg(feature = "gbm")]
     _gbm: Option<GbmDevice>,
@@ -235,6 +236,7 @@ impl Display {
             extensions,
             limited: limit.is_some(),
             formats: OnceLock::new(),
+            gl_version: OnceLock::new(),
             #[cfg(feature = "gbm")]
             _gbm: gbm,
         });
@@ -279,9 +281,28 @@ impl Display {
         }
     }
 
+    /// The CPU draws, as far as the driver's own name tells.
+    pub(super) fn is_software(&self) -> bool {
+        self.driver_name().is_some_and(|name| matches!(name.as_str(), "kms_swrast" | "swrast"))
+    }
+
     fn is_software_on_render_node(&self) -> bool {
-        let software = || self.driver_name().is_some_and(|name| matches!(name.as_str(), "kms_swrast" | "swrast"));
-        self.0.node.as_ref().is_some_and(DrmNode::is_render) && software()
+        self.0.node.as_ref().is_some_and(DrmNode::is_render) && self.is_software()
+    }
+
+    /// The DRM node that the driver works on: the one it was asked for, else the one it says.
+    pub(super) fn driver_node(&self) -> Option<PathBuf> {
+        let asked = self.0.node.as_ref().map(|node| node.path().to_owned());
+        asked.or_else(|| display_files(self.0.library, self.0.raw).into_iter().next().map(PathBuf::from))
+    }
+
+    /// Remembers `GL_VERSION`, which has the driver's version: EGL's own strings do not.
+    pub(crate) fn note_gl_version(&self, text: &str) {
+        let _ = self.0.gl_version.set(text.to_owned());
+    }
+
+    pub(super) fn gl_version(&self) -> Option<&str> {
+        self.0.gl_version.get().map(String::as_str)
     }
 
     /// What this display offers.

@@ -11,6 +11,7 @@
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+use super::faults;
 use super::raw::{self, RawImage};
 use super::{Display, DmaBufImport, EglError, FormatSupport};
 use crate::buffer::{Buffer, Memory};
@@ -123,6 +124,7 @@ impl Image {
                 .with_hint("upload it into a texture (copy path), or allocate from a dma-heap, udmabuf or DRM node"));
         }
         let support = display.format(view.fourcc).map_err(|error| error.in_context(&view))?;
+        faults::check(display, buffer)?;
         let modifier = choose_modifier(display, &support, &view, options.modifier)?;
         let attributes = view.attributes(buffer, modifier, options)?;
         let entry = if options.force_khr { raw::Entry::Khr } else { raw::Entry::Best };

@@ -128,6 +128,7 @@ impl Shared {
         let version = parse_gl_version(&version_text).ok_or_else(|| {
             Error::unsupported("GL_VERSION", format!("\"{version_text}\" is no OpenGL ES 2.0 or newer"))
         })?;
+        current.display().note_gl_version(&version_text);
         let vendor = gl_string(library, glow::VENDOR)?;
         let renderer = gl_string(library, glow::RENDERER)?;
         let extensions_text = match version.0 {
