@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use darkframe::board::Board;
+use darkframe::pipeline::Description;
 
 /// Lower layers first, as ARCHITECTURE.md draws them. A module may use those before it and its own.
 const LAYERS: &[&[&str]] = &[
@@ -127,4 +128,57 @@ fn shipped_board_files_parse() {
     for file in files(&project().join("board-configs"), "toml") {
         Board::open(file.to_str().unwrap()).unwrap();
     }
+}
+
+/// The keys that the parser lists when it meets an unknown one.
+fn keys_of(text: &str) -> Vec<String> {
+    let error = Description::parse("x.toml", text).map(|_| ()).unwrap_err().to_string();
+    let keys = error.split("expected").nth(1).unwrap_or_else(|| panic!("{error}"));
+    let hint = keys.split("; ").next().unwrap();
+    hint.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_of_a_pipeline_is_explained() {
+    let readme = std::fs::read_to_string(project().join("examples/README.md")).unwrap();
+    for (table, text) in [
+        ("", "unknown-key = 1"),
+        ("source.", "[source.x]\nunknown-key = 1"),
+        ("pass.", "[pass.x]\nunknown-key = 1"),
+        ("sink.", "[sink.x]\nunknown-key = 1"),
+    ] {
+        let keys = keys_of(text);
+        assert!(keys.len() > 3, "{table}: {keys:?}");
+        for key in keys {
+            let documented = readme.contains(&format!("| `{table}{key}` |"));
+            let is_table = table.is_empty() && readme.contains(&format!("[{key}.NAME]"));
+            assert!(documented || is_table, "examples/README.md does not explain {table}{key}");
+        }
+        // And nothing that the parser does not know.
+        let documented: Vec<&str> = readme.split("| `").skip(1).filter_map(|row| row.split('`').next()).collect();
+        for row in documented.iter().filter(|row| !table.is_empty() && row.starts_with(table)) {
+            let known = keys_of(text);
+            assert!(known.iter().any(|key| format!("{table}{key}") == **row), "examples/README.md has {row}");
+        }
+    }
+    for example in files(&project().join("examples"), "toml") {
+        let name = example.file_name().unwrap().to_str().unwrap();
+        assert!(readme.contains(&format!("({name})")), "examples/README.md does not list {name}");
+    }
+}
+
+#[test]
+fn pipelines_in_documents_parse() {
+    let mut parsed = 0;
+    for document in files(&project(), "md") {
+        if document.ends_with("board-configs/README.md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&document).unwrap();
+        for block in blocks(&text, "toml").iter().filter(|block| block.contains("[sink.")) {
+            Description::parse(&document, block.as_str()).unwrap_or_else(|error| panic!("{error}"));
+            parsed += 1;
+        }
+    }
+    assert!(parsed > 0, "no document shows a pipeline");
 }
