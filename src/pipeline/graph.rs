@@ -67,7 +67,7 @@ impl Graph {
     /// `Config` with the place: an unknown name (with the nearest), a cycle, a name that is no GLSL identifier, two
     /// parts of one name, a pass without a size, no sink at all, two sinks for one file.
     pub fn new(description: &Description) -> Result<Self> {
-        for (name, _) in &description.passes {
+        for name in description.passes.keys() {
             if description.sources.contains_key(name.get_ref().as_str()) {
                 let detail = "a source has the same name, and inputs could mean either";
                 return Err(description.error(format!("pass.{name}"), detail, name.span()));
