@@ -201,6 +201,11 @@ impl Buffer {
         self.0.objects[usize::from(self.0.plane_object[index])].size_bytes
     }
 
+    /// Size of each distinct object, padding included.
+    pub fn object_bytes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.objects.iter().map(|object| object.size_bytes)
+    }
+
     /// Identity of the memory of each distinct object.
     pub fn ids(&self) -> impl Iterator<Item = MemoryId> + '_ {
         self.0.objects.iter().map(|object| object.id)
