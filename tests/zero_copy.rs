@@ -29,6 +29,7 @@ const SIZE: Size = Size::new(52, 37);
 /// What is known: (part of `GL_VERSION`, display, allocator, why it fails or `None` where it works). A part of each name
 /// is enough, `*` is any, the first row that fits counts; what fits no row must work.
 const FAULTS: &[(&str, &str, &str, Option<&str>)] = &[
+    ("Mesa 25", "(no DRM)", "*", None),
     ("Mesa 25", " render)", "*", Some(MAPS_THROUGH_ITS_NODE)),
     ("Mesa 25", "gbm(virtio_gpu)", "(virtio_gpu)", None),
     ("Mesa 25", "gbm(vgem)", "(vgem)", None),
@@ -227,7 +228,8 @@ fn display_name(platform: EglPlatform, node: Option<&DrmNode>) -> String {
 fn displays(device: &Device) -> Vec<(String, EglPlatform, Option<&DrmNode>)> {
     let gbm = device.nodes().iter().map(|node| (EglPlatform::Gbm, Some(node)));
     let all = gbm.chain([(EglPlatform::Surfaceless, None)]);
-    all.map(|(platform, node)| (display_name(platform, node), platform, node)).collect()
+    let place = if device.nodes().is_empty() { "(no DRM)" } else { "" };
+    all.map(|(platform, node)| (display_name(platform, node) + place, platform, node)).collect()
 }
 
 /// The child: all uses of one allocator kind on one display, told line by line: `USE name: ok | why`.
