@@ -38,8 +38,8 @@ impl Image {
     ///
     /// # Errors
     /// `Unsupported`: the display has no `EGL_MESA_image_dma_buf_export`, the driver refuses (memory that it cannot
-    /// share, software rasterisers without DRM nodes), or it does not say where every plane lies: Mesa tells of
-    /// plane 0 only.
+    /// share, software rasterisers without DRM nodes), or it does not say where every plane lies, or says what cannot be:
+    /// Mesa 26 on llvmpipe gives every plane of an imported NV12 the offset 0.
     #[doc(alias = "eglExportDMABUFImageMESA")]
     #[doc(alias = "eglExportDMABUFImageQueryMESA")]
     #[doc(alias = "EGL_MESA_image_dma_buf_export")]
@@ -55,13 +55,7 @@ impl Image {
         begin(display);
         // SAFETY: a live image of this display; the extension writes one modifier for each plane, of which it allows 4.
         let asked = unsafe {
-            query(
-                display.raw(),
-                self.as_ptr(),
-                &mut answer.fourcc,
-                &mut answer.planes,
-                answer.modifiers.as_mut_ptr(),
-            )
+            query(display.raw(), self.as_ptr(), &mut answer.fourcc, &mut answer.planes, answer.modifiers.as_mut_ptr())
         };
         if asked == 0 {
             return Err(self.refused(QUERY));
@@ -90,7 +84,18 @@ impl Image {
         }
         let (layout, fds) = answer.layout(self.size(), fds).map_err(|error| error.in_context(format!("{self:?}")))?;
         let reasons = vec![format!("{EXPORT} of {self:?} on {display}")];
-        Buffer::with_provenance(layout, fds, Provenance { allocator: "exported".into(), reasons }, None)
+        let buffer = Buffer::with_provenance(layout, fds, Provenance { allocator: "exported".into(), reasons }, None)?;
+        for plane in 1..buffer.layout().planes().len() {
+            let place = |plane: usize| (buffer.plane_id(plane), buffer.layout().planes()[plane].offset_bytes);
+            if let Some(other) = (0..plane).find(|other| place(*other) == place(plane)) {
+                let detail = format!(
+                    "{self:?}: the driver says that planes {other} and {plane} lie in one place: {}",
+                    buffer.layout()
+                );
+                return Err(Error::unsupported(EXPORT, detail));
+            }
+        }
+        Ok(buffer)
     }
 
     fn refused(&self, op: &'static str) -> Error {
@@ -147,7 +152,9 @@ impl Answer {
                 }
                 _ => {
                     let said = format!("offset {offset}, stride {stride}");
-                    return fail(format!("{fourcc}: the driver does not say where plane {index} of {count} lies ({said})"));
+                    return fail(format!(
+                        "{fourcc}: the driver does not say where plane {index} of {count} lies ({said})"
+                    ));
                 }
             }
         }

@@ -112,22 +112,12 @@ pub fn create_image_with(
 }
 
 /// `eglCreateImage` with `EGL_GL_TEXTURE_2D_KHR`: level 0 of a texture of the context that is current.
-pub(crate) fn create_image_of_texture(
-    current: &Current,
-    texture: std::num::NonZeroU32,
-) -> Result<RawImage, EglError> {
+pub(crate) fn create_image_of_texture(current: &Current, texture: std::num::NonZeroU32) -> Result<RawImage, EglError> {
     let buffer = std::ptr::without_provenance_mut(texture.get() as usize);
     let attributes = [GL_TEXTURE_LEVEL_KHR, 0, IMAGE_PRESERVED, 1];
     // SAFETY: the context is live and current; the client buffer is a name, which the driver looks up.
     unsafe {
-        create(
-            current.display(),
-            current.context().as_ptr(),
-            GL_TEXTURE_2D_KHR,
-            buffer,
-            &attributes,
-            Entry::Best,
-        )
+        create(current.display(), current.context().as_ptr(), GL_TEXTURE_2D_KHR, buffer, &attributes, Entry::Best)
     }
 }
 
