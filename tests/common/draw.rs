@@ -1,5 +1,7 @@
 //! Draws that tests read back: textures copied texel by texel.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
 use darkframe::error::Result;
@@ -21,9 +23,24 @@ pub fn program(gl: &Gl, prelude: &str, body: &str) -> Result<Program> {
     )
 }
 
-/// `expression` for every texel of `texture`, which it knows as `texel`: bytes R, G, B, A, top row first.
-pub fn mapped(gl: &Gl, texture: &Texture, levels: [f32; 4], expression: &str) -> Result<Vec<u8>> {
-    let (extension, sampler) = match texture.target() {
+/// Keeps the programs of draws that come again: an emulated machine takes long to compile them.
+#[derive(Default)]
+pub struct Mapper(RefCell<HashMap<(TextureTarget, String), Program>>);
+
+impl Mapper {
+    /// `expression` for every texel of `texture`, which it knows as `texel`: bytes R, G, B, A, top row first.
+    pub fn map(&self, gl: &Gl, texture: &Texture, levels: [f32; 4], expression: &str) -> Result<Vec<u8>> {
+        let key = (texture.target(), expression.to_owned());
+        let mut programs = self.0.borrow_mut();
+        if !programs.contains_key(&key) {
+            programs.insert(key.clone(), mapping_program(gl, texture.target(), expression)?);
+        }
+        run(gl, &programs[&key], texture, levels)
+    }
+}
+
+fn mapping_program(gl: &Gl, target: TextureTarget, expression: &str) -> Result<Program> {
+    let (extension, sampler) = match target {
         TextureTarget::External => ("#extension GL_OES_EGL_image_external : require\n", "samplerExternalOES"),
         TextureTarget::TwoD => ("", "sampler2D"),
     };
@@ -33,7 +50,10 @@ pub fn mapped(gl: &Gl, texture: &Texture, levels: [f32; 4], expression: &str) ->
     let body = format!(
         "void main() {{ vec4 texel = texture2D(image, gl_FragCoord.xy / size); gl_FragColor = {expression}; }}"
     );
-    let program = program(gl, &prelude, &body)?;
+    program(gl, &prelude, &body)
+}
+
+fn run(gl: &Gl, program: &Program, texture: &Texture, levels: [f32; 4]) -> Result<Vec<u8>> {
     let options = TextureOptions { filter: Filter::Nearest, ..TextureOptions::default() };
     let target = Framebuffer::new(gl, Texture::new(gl, texture.size(), &options)?)?;
     texture.set_filter(gl, Filter::Nearest)?;
@@ -53,5 +73,5 @@ pub fn mapped(gl: &Gl, texture: &Texture, levels: [f32; 4], expression: &str) ->
 
 /// Copies `texture` texel by texel into memory of its own and reads it back.
 pub fn sampled(gl: &Gl, texture: &Texture) -> Result<Vec<u8>> {
-    mapped(gl, texture, [0.0; 4], "texel")
+    Mapper::default().map(gl, texture, [0.0; 4], "texel")
 }
