@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::draw::sampled;
-use common::{gpu_display, open_fds, skip};
+use common::{gpu_display, open_fds, or_skip, skip};
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::{AllocatorKind, Board};
 use darkframe::buffer::{Access, Buffer};
@@ -498,6 +498,30 @@ fn same_memory(gl: &Gl, display: &Display, exported: &Buffer, original: Texture)
     gl.clear([0.0, 0.0, 1.0, 1.0]);
     gl.finish();
     assert_eq!(sampled(gl, &again).unwrap()[..4], [0, 0, 255, 255], "a copy, not the same memory");
+}
+
+/// C09, as far as it needs no dma-bufs: two textures over one storage, which the second keeps.
+#[test]
+fn c09_siblings_of_a_texture() {
+    let _turn = turn();
+    let display = Display::open(&Device::open(&Board::generic()).unwrap()).unwrap();
+    let context = Context::new(&display).unwrap();
+    let gl = context.make_current().unwrap();
+    let texture = plain_texture(&gl);
+    let Some(image) = or_skip("export", Image::from_texture(&gl, &texture)) else { return };
+    assert_eq!((image.size(), image.fourcc(), image.external_only()), (SIZE, Fourcc::ABGR8888, false));
+    let sibling = Texture::from_image(&gl, &image).unwrap();
+    let pixels: Vec<u8> = (0..SIZE.height).flat_map(|y| (0..SIZE.width).flat_map(move |x| pattern(x, y))).collect();
+    texture.upload(&gl, &pixels, SIZE.width * 4).unwrap();
+    drop((texture, image));
+    gl.collect();
+    shows_pattern(&gl, &sibling, "sibling of a texture that is gone");
+    // A texture of another context is refused.
+    let stranger = plain_texture(&gl);
+    drop(gl);
+    let other = Context::new(&display).unwrap();
+    let error = Image::from_texture(&other.make_current().unwrap(), &stranger).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
 }
 
 /// C09: export, query, import again: the same picture in the same memory; through both entry points of EGL.
