@@ -206,6 +206,11 @@ impl Buffer {
         self.0.objects.iter().map(|object| object.size_bytes)
     }
 
+    /// Identity of the memory that holds plane `index`.
+    pub(crate) fn plane_id(&self, index: usize) -> MemoryId {
+        self.0.objects[usize::from(self.0.plane_object[index])].id
+    }
+
     /// Identity of the memory of each distinct object.
     pub fn ids(&self) -> impl Iterator<Item = MemoryId> + '_ {
         self.0.objects.iter().map(|object| object.id)

@@ -586,6 +586,12 @@ fn pack_ring_gives_frames_back_in_order() {
         gl.finish();
         assert!(ring.is_ready(gl));
         assert_eq!((taken, ring.pending()), (4, 2));
+        // Two buffers and two syncs: nothing stays behind until the context ends.
+        gl.collect();
+        drop(ring);
+        assert_eq!(gl.pending_names(), 4);
+        assert_eq!(gl.collect(), 4);
+        gl.check().unwrap();
     });
 }
 

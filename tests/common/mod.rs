@@ -5,6 +5,8 @@
 //! machine `dumb gbm dma-heap udmabuf gpu`.
 #![allow(dead_code)]
 
+pub mod draw;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use darkframe::allocator::{Request, Usage};
