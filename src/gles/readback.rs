@@ -25,17 +25,22 @@ pub fn read_pixels(gl: &Gl, framebuffer: &Framebuffer, out: &mut [u8]) -> Result
     let size = framebuffer.size();
     check_len(size, out.len())?;
     framebuffer.bind_for_reading(gl)?;
+    let fragments = framebuffer.fragments();
+    let (format, kind) = match framebuffer.is_four_wide() {
+        true => (glow::RGBA_INTEGER, glow::UNSIGNED_INT),
+        false => (glow::RGBA, glow::UNSIGNED_BYTE),
+    };
     // SAFETY: a context is current, no pack buffer is bound (PackRing unbinds its own), and `out` holds all rows with
-    // alignment 1.
+    // alignment 1: four pixels are one fragment of 16 bytes.
     unsafe {
         gl.glow().pixel_store_i32(glow::PACK_ALIGNMENT, 1);
         gl.glow().read_pixels(
             0,
             0,
-            size.width as i32,
-            size.height as i32,
-            glow::RGBA,
-            glow::UNSIGNED_BYTE,
+            fragments.width as i32,
+            fragments.height as i32,
+            format,
+            kind,
             glow::PixelPackData::Slice(Some(out)),
         );
     }
@@ -109,6 +114,9 @@ impl PackRing {
         if framebuffer.size() != self.size {
             let detail = format!("a framebuffer of {} for a ring of {}", framebuffer.size(), self.size);
             return Err(Error::invalid("PackRing", detail));
+        }
+        if framebuffer.is_four_wide() {
+            return Err(Error::invalid("PackRing", "a framebuffer whose fragments make four pixels: use read_pixels"));
         }
         framebuffer.bind_for_reading(gl)?;
         if let Some(name) = self.free.last() {

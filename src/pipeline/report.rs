@@ -93,6 +93,8 @@ pub struct Pass {
     pub target: String,
     /// GLSL ES version.
     pub glsl: String,
+    /// 4 where the plan draws four pixels at a time (`optimize`), else 1.
+    pub pixels_per_fragment: u32,
     /// Time of the GL thread in the draw's calls.
     pub submit: Times,
 }

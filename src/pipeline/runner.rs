@@ -125,7 +125,13 @@ impl<'a> Job<'a> {
     where
         'a: 'scope,
     {
-        let Plan { graph, sources, sizes, shaders, uniforms, rate, start, end } = plan;
+        // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
+        let copies = self.context.display().dma_buf_import().is_none();
+        let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        let filters: Vec<Option<Filter>> =
+            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
+        let Plan { graph, sources, sizes, shaders, uniforms, mut four_wide, rate, start, end } = plan;
+        four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
@@ -136,15 +142,16 @@ impl<'a> Job<'a> {
             .collect();
         let run = Frames { start, end };
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
-        for source in sources {
-            feeds.push(SourceFeed::start(scope, gl, self, source, run)?);
+        for (source, filter) in sources.into_iter().zip(filters) {
+            feeds.push(SourceFeed::start(scope, gl, self, source, run, filter)?);
         }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
         for (index, node) in graph.passes.iter().enumerate() {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
             let memory = staged.take(index);
-            targets.push(Target::new(gl, self, &node.name, &shapes[index], is_read_back.then_some(memory))?);
+            let memory = is_read_back.then_some(memory);
+            targets.push(Target::new(gl, self, &node.name, &shapes[index], memory, four_wide[index])?);
         }
         if self.require {
             for edge in feeds.iter().map(SourceFeed::edge).chain(targets.iter().filter_map(Target::edge)) {
@@ -288,6 +295,7 @@ impl<'a> Job<'a> {
                 name: graph.passes[index].name.clone(),
                 target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                 glsl: pass.version().into(),
+                pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
                 submit: submit[index],
             });
         }

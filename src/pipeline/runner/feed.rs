@@ -20,6 +20,7 @@ use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
+use super::super::description::Filter;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened};
 use super::target::tight_memory;
@@ -55,23 +56,32 @@ pub(super) struct SourceFeed<'scope> {
 }
 
 impl<'scope> SourceFeed<'scope> {
-    /// Decides the way by trying it, and starts reading.
+    /// Decides the way by trying it, and starts reading. With `four_wide` the textures are for
+    /// [`InputBinding::Four`]; the driver is known to import no dma-bufs then.
     pub(super) fn start<'a: 'scope>(
         scope: &'scope Scope<'scope, 'a>,
         gl: &Gl,
         job: &Job<'a>,
         source: Opened,
         frames: Frames,
+        four_wide: Option<Filter>,
     ) -> Result<Self> {
         let info = source.info().clone();
         let views = match info.fourcc.format()?.is_yuv() {
-            true => yuv::views(info.fourcc, info.size)?,
+            true => match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
+                Some(views) => views,
+                None => yuv::views(info.fourcc, info.size)?,
+            },
             false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
         };
         let count = if info.still { 1 } else { BUFFERS };
         let way = import_all(gl, job, &info, &views, count)
             .or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
-        let Way { buffers, textures, binding, how, reason } = way.map_err(|error| error.in_context(source.name()))?;
+        let Way { buffers, textures, mut binding, how, reason } =
+            way.map_err(|error| error.in_context(source.name()))?;
+        if let Some(filter) = four_wide {
+            binding = InputBinding::Four { fourcc: info.fourcc, mixed: filter == Filter::Linear };
+        }
         let edge = Edge {
             name: source.name().to_owned(),
             picture: format!("{} {}", info.fourcc, info.size),

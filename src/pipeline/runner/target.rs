@@ -143,7 +143,15 @@ pub(super) struct Target {
 
 impl Target {
     /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
-    pub(super) fn new(gl: &Gl, job: &Job<'_>, name: &str, shape: &Shape, memory: Option<Vec<Buffer>>) -> Result<Self> {
+    /// `four_wide` is for passes of [`Plan::four_wide`].
+    pub(super) fn new(
+        gl: &Gl,
+        job: &Job<'_>,
+        name: &str,
+        shape: &Shape,
+        memory: Option<Vec<Buffer>>,
+        four_wide: bool,
+    ) -> Result<Self> {
         let Shape { size, fourcc, .. } = *shape;
         let Some(memory) = memory else {
             let framebuffers = vec![plain(gl, size, fourcc)?];
@@ -182,8 +190,8 @@ impl Target {
                 describe(&mut edge, &memory);
                 let circle = Circle::new(memory);
                 let several = buffers_for(shape) > 1;
-                let framebuffers =
-                    (0..if several { 2 } else { 1 }).map(|_| plain(gl, size, fourcc)).collect::<Result<_>>()?;
+                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, fourcc) };
+                let framebuffers = (0..if several { 2 } else { 1 }).map(|_| make()).collect::<Result<_>>()?;
                 let caps = gl.caps();
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
                     edge.binding = "pixel-pack buffers".into();
