@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod draw;
+pub mod pattern;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
