@@ -67,9 +67,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// 2 where the user's text is wrong, 1 for everything else.
+/// 2 where the user's text is wrong, or the file or board that the command line names is none; 1 for everything else.
 fn exit_code(error: &Error) -> ExitCode {
-    ExitCode::from(if error.kind() == ErrorKind::Config { 2 } else { 1 })
+    let usage = error.kind() == ErrorKind::Config || matches!(error.op(), "pipeline" | "board");
+    ExitCode::from(if usage { 2 } else { 1 })
 }
 
 fn start_log(verbose: u8, output: Output) {

@@ -74,7 +74,13 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         (Some(board), _) => board.clone(),
         (None, Some(name)) => Board::open(name.get_ref()).map_err(|error| match error.span() {
             Some(_) => error,
-            None => description.error("board", error.detail(), name.span()),
+            None => {
+                let ours = description.error("board", error.detail(), name.span());
+                match error.hint() {
+                    Some(hint) => ours.with_hint(hint),
+                    None => ours,
+                }
+            }
         })?,
         (None, None) => Board::detect()?,
     };

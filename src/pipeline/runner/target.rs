@@ -45,6 +45,9 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
     for sink in &plan.graph.sinks {
         if staged.0[sink.pass].is_empty() {
             let shape = plan.shape(sink.pass);
+            if shape.size.pixels() > STAGED_PIXELS {
+                continue;
+            }
             let count = buffers_for(&shape);
             for _ in 0..count {
                 let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
@@ -55,6 +58,9 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
     }
     Ok(staged)
 }
+
+/// Larger targets may not fit the driver: their memory is made when it has taken the size.
+const STAGED_PIXELS: u64 = 4096 * 4096;
 
 fn buffers_for(shape: &Shape) -> usize {
     shape.frames.map_or(BUFFERS, |frames| frames.clamp(1, BUFFERS as u64) as usize)
