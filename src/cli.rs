@@ -13,6 +13,7 @@ use darkframe::error::{Error, ErrorKind};
 mod check;
 mod diagnostic;
 mod probe;
+mod prove;
 mod run;
 mod summary;
 
@@ -38,6 +39,9 @@ enum Command {
     Check(check::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
     Probe(probe::Arguments),
+    /// Internal: carries out the imports that `run` asks for, in a process that may crash.
+    #[command(hide = true)]
+    ProveImport(prove::Arguments),
 }
 
 /// What every command may ask.
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
         Command::Probe(arguments) => probe::run(arguments),
+        Command::ProveImport(arguments) => prove::run(arguments),
     };
     match result {
         Ok(code) => code,

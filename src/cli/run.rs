@@ -16,6 +16,7 @@ use darkframe::pipeline::runner::{self, Options, Progress};
 use darkframe::pipeline::sink::output::Output as File;
 use darkframe::pipeline::{Description, Report};
 
+use super::prove::ChildProver;
 use super::{Output, summary};
 
 #[derive(Debug, Args)]
@@ -48,11 +49,13 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     catch_signals(&stop)?;
     let bar = (output.terminal && !output.quiet).then(Bar::default);
+    let board = arguments.board.clone().or(description.board.as_ref().map(|board| board.get_ref().clone()));
     let options = Options {
         require: arguments.require.as_ref().map(|_| Require::ZeroCopy),
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
         stop: stop.clone(),
+        prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
     };
     // That it cannot be written is said now, not after the run.

@@ -12,6 +12,7 @@ use crate::allocator::{Request, Usage};
 use crate::board::AllocatorKind;
 use crate::buffer::{Access, Buffer};
 use crate::color::Color;
+use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -23,6 +24,7 @@ use crate::layout::Size;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened};
 use super::target::tight_memory;
+use super::trial::Role;
 use super::{BUFFERS, Frames, Job};
 
 /// Work of the GPU that takes longer is a hang.
@@ -64,10 +66,7 @@ impl<'scope> SourceFeed<'scope> {
         frames: Frames,
     ) -> Result<Self> {
         let info = source.info().clone();
-        let views = match info.fourcc.format()?.is_yuv() {
-            true => yuv::views(info.fourcc, info.size)?,
-            false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
-        };
+        let views = views_of(&info)?;
         let count = if info.still { 1 } else { BUFFERS };
         let way = import_all(gl, job, &info, &views, count)
             .or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
@@ -245,10 +244,7 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
         if *kind == AllocatorKind::Memfd {
             continue;
         }
-        let request =
-            Request::new(info.size, info.fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).only(*kind).require_dma_buf();
-        let allocate = || (0..count).map(|_| job.device.allocate(&request)).collect::<Result<Vec<Buffer>>>();
-        let buffers = match allocate() {
+        let buffers = match allocate(job.device, info, *kind, count) {
             Ok(buffers) => buffers,
             Err(error) => {
                 refusals.push(error.to_string());
@@ -256,7 +252,9 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
             }
         };
         for external in [false, true] {
-            let way = import(gl, info, views, &buffers, external);
+            let role = if external { Role::External } else { Role::Planes };
+            let survives = job.survives(role, *kind, info.fourcc, info.size);
+            let way = survives.and_then(|()| import(gl, info, views, &buffers, external));
             match way.and_then(|way| prove(gl, info, way)) {
                 Ok(way) => return Ok(way),
                 Err(error) => refusals.push(format!("{kind}: {error}")),
@@ -264,6 +262,27 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
         }
     }
     Err(Error::unsupported("import", refusals.join(" | ")))
+}
+
+fn allocate(device: &Device, info: &Info, kind: AllocatorKind, count: usize) -> Result<Vec<Buffer>> {
+    let request =
+        Request::new(info.size, info.fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).only(kind).require_dma_buf();
+    (0..count).map(|_| device.allocate(&request)).collect()
+}
+
+/// One way of [`import_all`], tried and let go.
+pub(super) fn try_import(gl: &Gl, device: &Device, info: &Info, kind: AllocatorKind, external: bool) -> Result<()> {
+    let views = views_of(info)?;
+    let buffers = allocate(device, info, kind, 1)?;
+    let way = import(gl, info, &views, &buffers, external)?;
+    prove(gl, info, way).map(|_| ())
+}
+
+fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
+    Ok(match info.fourcc.format()?.is_yuv() {
+        true => yuv::views(info.fourcc, info.size)?,
+        false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
+    })
 }
 
 fn import(gl: &Gl, info: &Info, views: &[PlaneView], buffers: &[Buffer], external: bool) -> Result<Way> {
