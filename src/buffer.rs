@@ -323,6 +323,9 @@ impl Object {
             (Err(_), Some(mapper)) => mapper.map(self.size_bytes, true)?,
             (Err(errno), None) => {
                 let error = Error::from_errno("mmap", format!("{} bytes of the buffer's fd", self.size_bytes), errno);
+                if error.kind() == ErrorKind::OutOfMemory {
+                    return Err(error.with_hint("use fewer or smaller pictures, or raise the limit (ulimit -v)"));
+                }
                 let kind = if write || errno != Errno::EACCES { ErrorKind::Unsupported } else { error.kind() };
                 return Err(Error::new(kind, "mmap", error.detail()).with_hint(
                     "this exporter gives the CPU no access: read back through the GPU, or allocate elsewhere",

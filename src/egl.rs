@@ -24,6 +24,7 @@ pub mod sync;
 
 pub use context::{Context, ContextOptions};
 pub use display::Display;
+pub use faults::fault_rules_are_off;
 pub use formats::{DmaBufImport, FormatSupport, ModifierSupport};
 pub use image::{Image, ImportOptions, UseModifier};
 pub use sync::{FenceWay, FenceWays};

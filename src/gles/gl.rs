@@ -469,7 +469,7 @@ fn error_name(error: u32) -> String {
 }
 
 unsafe extern "system" fn on_message(
-    _source: u32,
+    source: u32,
     kind: u32,
     id: u32,
     severity: u32,
@@ -491,6 +491,8 @@ unsafe extern "system" fn on_message(
     let message = message.trim_end();
     let is_error = kind == 0x824C;
     match severity {
+        // GL_DEBUG_SOURCE_SHADER_COMPILER: the same words come as the shader's log, with the author's lines.
+        _ if source == 0x8248 => tracing::debug!(target: "darkframe::gl", id, "{message}"),
         _ if is_error => tracing::error!(target: "darkframe::gl", id, "{message}"),
         0x9146 => tracing::warn!(target: "darkframe::gl", id, "{message}"),
         0x9147 => tracing::info!(target: "darkframe::gl", id, "{message}"),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::buffer::Map;
 use crate::color::Color;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::layout::{Layout, Size};
 
@@ -74,6 +74,11 @@ impl Opened {
             info.color = source.color.over(info.color);
         }
         let (start, end) = source.range.map_or((0, None), |range| (range.0.start, range.0.end));
+        if let (Some(frames), false) = (info.frames.filter(|frames| start >= *frames), info.still) {
+            let end = end.map_or(String::new(), |end| end.to_string());
+            let detail = format!("{start}..{end}: the file has {frames} frames");
+            return Err(description.error(format!("source.{name}.range"), detail, name_span(description, name)));
+        }
         let limit = end.map(|end| end - start);
         let inside = info.frames.map(|frames| frames.saturating_sub(start));
         let count = match (limit, inside) {
@@ -205,6 +210,22 @@ fn kind_of(path: &Path) -> Option<SourceKind> {
     }
 }
 
+/// Opens a file, not a folder.
+fn open_file(path: &Path) -> Result<File> {
+    let failed = |error| {
+        let error = Error::from_io("open", path.display(), error);
+        match error.kind() {
+            ErrorKind::PermissionDenied => error.with_hint("this user may not read it: chmod, or run as its owner"),
+            _ => error,
+        }
+    };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(Error::invalid("open", format!("{}: is a directory", path.display())));
+    }
+    Ok(file)
+}
+
 /// A file that is read by position, with its name for errors.
 pub(crate) struct Input {
     file: File,
@@ -215,12 +236,8 @@ pub(crate) struct Input {
 impl Input {
     /// Opens a regular file (or a block device).
     pub fn open(path: &Path) -> Result<Self> {
-        let error = |error| Error::from_io("open", path.display(), error);
-        let file = File::open(path).map_err(error)?;
-        let metadata = file.metadata().map_err(error)?;
-        if metadata.is_dir() {
-            return Err(Error::invalid("open", format!("{}: is a directory", path.display())));
-        }
+        let file = open_file(path)?;
+        let metadata = file.metadata().map_err(|error| Error::from_io("fstat", path.display(), error))?;
         if !metadata.is_file() {
             let detail = format!("{}: is no regular file, and pictures are read by position", path.display());
             return Err(Error::unsupported("open", detail).with_hint("write the stream to a file first"));

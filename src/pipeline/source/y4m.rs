@@ -124,6 +124,9 @@ impl Y4mReader {
         let input = Input::open(path)?;
         let mut start = vec![0; MAX_HEADER_BYTES];
         let got = input.read_up_to(0, &mut start)?;
+        if got == 0 {
+            return Err(input.error(0, "the file is empty"));
+        }
         let end = start[..got].iter().position(|byte| *byte == b'\n');
         let line = &start[..end.unwrap_or(got)];
         let header = Header::parse(line).map_err(|error| error.in_context(path.display()))?;
@@ -138,6 +141,17 @@ impl Y4mReader {
             .sum();
         let first = end as u64 + 1;
         let rest = input.len_bytes().saturating_sub(first);
+        if rest == 0 {
+            return Err(input.error(first, "there is no frame behind the header"));
+        }
+        if rest < body_bytes {
+            // Before memory of a size that only a header claims is made.
+            let detail = format!(
+                "a frame of {} {} has {body_bytes} bytes, the file ends {rest} bytes behind its header: it was cut",
+                header.fourcc, header.size
+            );
+            return Err(input.error(input.len_bytes(), detail).with_hint("make the file again"));
+        }
         // An upper limit: frame lines may carry parameters. Whether a frame is whole shows when it is read.
         let frames = rest.div_ceil(FRAME.len() as u64 + 1 + body_bytes);
         let info = Info {
@@ -187,8 +201,11 @@ impl Reader for Y4mReader {
         let left = self.input.len_bytes().saturating_sub(body);
         if left < self.body_bytes {
             let detail = format!("frame {index} has {left} bytes of {}: the file was cut", self.body_bytes);
-            let hint = format!("range = \"..{index}\" takes the whole frames before it");
-            return Err(self.input.error(body + left, detail).with_hint(hint));
+            let error = self.input.error(body + left, detail);
+            return Err(match index {
+                0 => error,
+                _ => error.with_hint(format!("range = \"..{index}\" takes the whole frames before it")),
+            });
         }
         self.next = (index + 1, body + self.body_bytes);
         for plane in 0..layout.planes().len() {
