@@ -97,10 +97,9 @@ proptest! {
         let planes: Vec<PlaneLayout> =
             planes.into_iter().map(|(offset_bytes, stride_bytes)| PlaneLayout { offset_bytes, stride_bytes }).collect();
         if let Ok(layout) = Layout::new(format.fourcc, Size::new(width, height), modifier, &planes) {
-            for index in 0..planes.len() {
+            for (index, plane) in planes.iter().enumerate() {
                 if layout.check_fits(index, object).is_ok() {
                     // In 128 bits nothing wraps: the sum of the specification, computed apart.
-                    let plane = planes[index];
                     let rows = u128::from(layout.rows(index).max(1));
                     let sum = u128::from(plane.offset_bytes) + u128::from(plane.stride_bytes) * (rows - 1);
                     let linear = modifier != Modifier(0x0800_0000_0000_0051);
