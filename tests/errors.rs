@@ -707,7 +707,7 @@ fn a_node_without_rights() {
     let nobody = |arguments: &[&str]| {
         let mut run = Command::new(&command);
         run.args(arguments).current_dir(&folder.0).stdin(Stdio::null()).uid(65_534).gid(65_534);
-        run.output().unwrap()
+        output_of_a_copy(&mut run)
     };
     let mode = std::fs::metadata(node).unwrap().permissions();
     std::fs::set_permissions(node, std::fs::Permissions::from_mode(0o600)).unwrap();
