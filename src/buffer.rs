@@ -232,6 +232,18 @@ impl Buffer {
         Map::new(self, access)
     }
 
+    /// Makes every page of the memory present, where the kernel can do that at once: a first access then costs no faults.
+    ///
+    /// # Errors
+    /// `Unsupported` where the memory has no CPU access.
+    #[doc(alias = "MADV_POPULATE_WRITE")]
+    pub fn populate(&self) -> Result<()> {
+        for object in &self.0.objects {
+            object.mapping(true)?.populate();
+        }
+        Ok(())
+    }
+
     /// The implicit fences to wait for before `access`, merged into one.
     ///
     /// # Errors

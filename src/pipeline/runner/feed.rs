@@ -44,7 +44,8 @@ pub(super) struct SourceFeed<'scope> {
     views: Vec<PlaneView>,
     binding: InputBinding,
     buffers: Vec<Buffer>,
-    /// Zero-copy: those of each buffer. Copy: two sets that take turns, so that an upload never waits for a draw.
+    /// Zero-copy: those of each buffer. Copy: two sets that take turns on a GPU, so that an upload never waits
+    /// for a draw.
     textures: Vec<Vec<Texture>>,
     zero_copy: bool,
     /// Set in `textures` of the current frame.
@@ -93,9 +94,9 @@ impl<'scope> SourceFeed<'scope> {
             ..Edge::default()
         };
         tracing::info!(source = edge.name, path = edge.path, binding = edge.binding, reason = ?edge.reason, "source");
-        let (filled_in, filled) = sync_channel(count);
+        let (filled_in, filled) = sync_channel(buffers.len());
         let (free, free_out) = channel();
-        for slot in 0..count {
+        for slot in 0..buffers.len() {
             // The receiver lives in this function.
             let _ = free.send(Free { slot, fence: None });
         }
@@ -376,9 +377,12 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
 
 /// Memory that the CPU fills, and textures into which it is copied.
 fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize, reason: Error) -> Result<Way> {
+    // Where the CPU draws it is busy with that: nothing is gained by reading or uploading further ahead.
+    let is_software = gl.caps().is_software;
+    let count = if is_software { count.min(2) } else { count };
     let buffers =
         (0..count).map(|_| tight_memory(job.device, info.size, info.fourcc)).collect::<Result<Vec<Buffer>>>()?;
-    let sets = if info.still { 1 } else { 2 };
+    let sets = if info.still || is_software { 1 } else { 2 };
     let mut textures = Vec::new();
     for _ in 0..sets {
         let set = views.iter().map(|view| {
