@@ -282,6 +282,8 @@ impl<'a> Job<'a> {
             start_seconds,
             driver: self.driver(gl),
             fence: gl.fence_ways().out.to_string(),
+            fence_into: gl.fence_ways().into.to_string(),
+            board: self.device.board().name.clone(),
             unused: graph.unused.clone(),
             ..Report::default()
         };
@@ -297,7 +299,8 @@ impl<'a> Job<'a> {
                 .unwrap_or_else(|| Error::failed("sink", "it ended early")));
         }
         for sink in sinks {
-            let edge = targets[sink.pass].edge().cloned().unwrap_or_default();
+            let mut edge = targets[sink.pass].edge().cloned().unwrap_or_default();
+            edge.input = graph.passes[sink.pass].name.clone();
             report.sinks.push(sink.finish(edge)?);
         }
         gl.check()?;
