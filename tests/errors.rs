@@ -236,7 +236,7 @@ fn bomb(size: u32) -> Vec<u8> {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
     })
 }
 
@@ -642,7 +642,7 @@ fn without_rights() {
     std::fs::copy(env!("CARGO_BIN_EXE_darkframe"), &command).unwrap();
     let secret = |name: &str, text: &str| {
         std::fs::write(folder.0.join(name), text).unwrap();
-        std::fs::set_permissions(folder.0.join(name), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(folder.0.join(name), std::fs::Permissions::from_mode(0o000)).unwrap();
     };
     std::fs::write(folder.0.join("s.frag"), SHADER).unwrap();
     std::fs::write(folder.0.join("sink.toml"), PIPELINE).unwrap();

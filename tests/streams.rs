@@ -78,7 +78,7 @@ fn clip() -> Vec<u8> {
     let mut bytes = b"YUV4MPEG2 W48 H32 F25:1 C420jpeg\n".to_vec();
     for frame in 0..6u32 {
         bytes.extend(b"FRAME Xcomment\n");
-        bytes.extend((0..48 * 32 * 3 / 2).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 20 ^ frame * 31) as u8));
+        bytes.extend((0..48 * 32 * 3 / 2).map(|at: u32| ((at.wrapping_mul(2_654_435_761) >> 20) ^ (frame * 31)) as u8));
     }
     bytes
 }

@@ -31,9 +31,12 @@ fn text(report: &Report) -> String {
     ));
     let edges = || report.sources.iter().chain(&report.sinks);
     let widest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-    let name = widest(&mut edges().map(|edge| &edge.name).chain(report.passes.iter().map(|p| &p.name)).map(width));
-    let picture =
-        widest(&mut edges().map(|edge| &edge.picture).chain(report.passes.iter().map(|p| &p.target)).map(width));
+    let name = widest(
+        &mut edges().map(|edge| &edge.name).chain(report.passes.iter().map(|p| &p.name)).map(|text| width(text)),
+    );
+    let picture = widest(
+        &mut edges().map(|edge| &edge.picture).chain(report.passes.iter().map(|p| &p.target)).map(|text| width(text)),
+    );
     let way = widest(&mut edges().map(|edge| width(&way_of(edge))));
     let edge_line = |kind: &str, edge: &Edge, what: String| {
         let way_of = way_of(edge);
@@ -67,7 +70,7 @@ fn text(report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
-fn width(text: &String) -> usize {
+fn width(text: &str) -> usize {
     text.chars().count()
 }
 
