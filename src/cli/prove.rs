@@ -55,8 +55,26 @@ struct State {
 
 impl ChildProver {
     /// `board` is what the run's board was found by.
+    ///
+    /// On a machine with DRM nodes of which nothing is known, the other process starts now, beside this one's driver.
     pub fn new(board: Option<String>) -> Self {
-        Self { board, state: Mutex::new(State { worker: None, cache: Cache::open() }) }
+        let cache = Cache::open();
+        let nodes = std::fs::read_dir("/dev/dri").is_ok_and(|mut nodes| nodes.next().is_some());
+        let worker = match nodes && cache.results.is_empty() {
+            true => Worker::start(board.as_deref()).ok(),
+            false => None,
+        };
+        Self { board, state: Mutex::new(State { worker, cache }) }
+    }
+}
+
+impl Drop for ChildProver {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if state.worker.is_some() && state.cache.results.is_empty() {
+            // Nothing was asked: this driver imports nothing. The next start shall not begin by starting a process.
+            state.cache.store("import of nothing".into(), "ok");
+        }
     }
 }
 

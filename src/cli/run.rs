@@ -73,11 +73,11 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
 
 /// The first signal lets the frames in flight finish; a second one ends the process at once.
 fn catch_signals(stop: &Arc<AtomicBool>) -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     // A write beyond `ulimit -f` is then an error that removes the half file, not the end of the process.
     signal_hook::flag::register(SIGXFSZ, Arc::default())
         .map_err(|error| Error::from_io("sigaction", "SIGXFSZ", error))?;
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())
             .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
             .map_err(|error| Error::from_io("sigaction", format!("signal {signal}"), error))?;

@@ -80,7 +80,7 @@ pub enum Require {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// The file; relative to the pipeline file.
+    /// The file; relative to the pipeline file. `-` is standard input (y4m, raw).
     pub file: Option<Spanned<PathBuf>>,
     /// What the file is; by its extension where it is left out.
     pub kind: Option<Spanned<SourceKind>>,
@@ -327,12 +327,18 @@ impl Description {
 
     /// A file named in the text, relative to the folder of the pipeline file.
     pub fn resolve(&self, path: &Path) -> PathBuf {
+        if path == Path::new("-") {
+            return path.to_owned();
+        }
         self.origin.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 }
 
 /// A path from the command line is relative to the current directory, not to the pipeline file.
 fn absolute(path: &str) -> PathBuf {
+    if path == "-" {
+        return path.into();
+    }
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 

@@ -80,6 +80,14 @@ impl Graph {
                 .error("sink", "the pipeline has no sink", end.saturating_sub(1)..end.max(1))
                 .with_hint("add [sink.pictures] with input = \"NAME\" and file = \"out/%04d.png\""));
         }
+        let mut streams = description.sources.iter().filter_map(|(name, source)| {
+            let file = source.file.as_ref()?;
+            super::source::is_stdin(file.get_ref()).then_some((name, file))
+        });
+        if let (Some((first, _)), Some((second, file))) = (streams.next(), streams.next()) {
+            let detail = format!("source \"{first}\" reads standard input already");
+            return Err(description.error(format!("source.{second}.file"), detail, file.span()));
+        }
         let mut builder = Builder {
             description,
             graph: Self { sources: Vec::new(), passes: Vec::new(), sinks: Vec::new(), unused: Vec::new() },

@@ -290,6 +290,8 @@ impl<'a> Job<'a> {
             start_seconds,
             driver: self.driver(gl),
             fence: gl.fence_ways().out.to_string(),
+            fence_into: gl.fence_ways().into.to_string(),
+            board: self.device.board().name.clone(),
             unused: graph.unused.clone(),
             ..Report::default()
         };
@@ -318,7 +320,8 @@ impl<'a> Job<'a> {
                 .unwrap_or_else(|| Error::failed("sink", "it ended early")));
         }
         for sink in sinks {
-            let edge = edges[sink.pass].clone();
+            let mut edge = edges[sink.pass].clone();
+            edge.input = graph.passes[sink.pass].name.clone();
             report.sinks.push(sink.finish(edge)?);
         }
         report.seconds = begun.elapsed().as_secs_f64();

@@ -121,9 +121,12 @@ impl FromStr for Trial {
 /// Those of `Device::open`; of reading and writing.
 pub fn serve(board: &Board, input: impl BufRead, mut output: impl Write) -> Result<()> {
     let device = Device::open(board)?;
+    // The driver starts before the first question, and once: the one that would be chosen is most likely the one asked for.
+    let mut contexts: Vec<Context> =
+        Display::open(&device).and_then(|display| Context::new(&display)).into_iter().collect();
     let io = |error| Error::from_io("trial", "standard input or output", error);
     for line in input.lines() {
-        let answer = match line.map_err(io)?.parse().and_then(|trial| carry_out(&device, &trial)) {
+        let answer = match line.map_err(io)?.parse().and_then(|trial| carry_out(&device, &mut contexts, &trial)) {
             Ok(()) => "ok".into(),
             Err(error) => format!("no {}", error.to_string().replace('\n', " ")),
         };
@@ -132,10 +135,20 @@ pub fn serve(board: &Board, input: impl BufRead, mut output: impl Write) -> Resu
     Ok(())
 }
 
-fn carry_out(device: &Device, trial: &Trial) -> Result<()> {
+fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Result<()> {
     let node = trial.node.as_deref().map(|path| device.find(&path.to_string_lossy())).transpose()?;
-    let context = Context::new(&Display::open_on(device, trial.platform, node)?)?;
-    let gl = context.make_current()?;
+    let is_it = |context: &Context| {
+        let display = context.display();
+        display.platform() == trial.platform && display.node().map(|node| node.path()) == trial.node.as_deref()
+    };
+    let known = match contexts.iter().position(is_it) {
+        Some(known) => known,
+        None => {
+            contexts.push(Context::new(&Display::open_on(device, trial.platform, node)?)?);
+            contexts.len() - 1
+        }
+    };
+    let gl = contexts[known].make_current()?;
     let Trial { allocator, fourcc, size, .. } = *trial;
     match trial.role {
         Role::Planes | Role::External => {
