@@ -277,6 +277,18 @@ impl Board {
         ]
         .into_iter()
         .find(|(_, value)| *value == 0);
+        let empty = [
+            ("egl", "libraries", board.egl.libraries.is_empty()),
+            ("egl", "gles-libraries", board.egl.gles_libraries.is_empty()),
+            ("egl", "platforms", board.egl.platforms.is_empty()),
+            ("allocate", "order", board.allocate.order.is_empty()),
+        ];
+        if let Some((table, key, _)) = empty.into_iter().find(|(_, _, empty)| *empty) {
+            let at = text.find(&format!("\n{key}")).map_or(0, |at| at + 1);
+            return Err(Error::new(ErrorKind::Config, format!("{table}.{key}"), "an empty list leaves nothing to try")
+                .with_hint("remove the key to take the default")
+                .with_span(Span::new(path, text.clone(), at..at + key.len())));
+        }
         if let Some((key, _)) = zero {
             let at = text.find(key).unwrap_or(0);
             return Err(Error::new(ErrorKind::Config, format!("allocate.{key}"), "0: alignments start at 1")

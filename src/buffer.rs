@@ -201,6 +201,16 @@ impl Buffer {
         self.0.objects[usize::from(self.0.plane_object[index])].size_bytes
     }
 
+    /// Size of each distinct object, padding included.
+    pub fn object_bytes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.objects.iter().map(|object| object.size_bytes)
+    }
+
+    /// Identity of the memory that holds plane `index`.
+    pub(crate) fn plane_id(&self, index: usize) -> MemoryId {
+        self.0.objects[usize::from(self.0.plane_object[index])].id
+    }
+
     /// Identity of the memory of each distinct object.
     pub fn ids(&self) -> impl Iterator<Item = MemoryId> + '_ {
         self.0.objects.iter().map(|object| object.id)
@@ -325,6 +335,9 @@ impl Object {
             (Err(_), Some(mapper)) => mapper.map(self.size_bytes, true)?,
             (Err(errno), None) => {
                 let error = Error::from_errno("mmap", format!("{} bytes of the buffer's fd", self.size_bytes), errno);
+                if error.kind() == ErrorKind::OutOfMemory {
+                    return Err(error.with_hint("use fewer or smaller pictures, or raise the limit (ulimit -v)"));
+                }
                 let kind = if write || errno != Errno::EACCES { ErrorKind::Unsupported } else { error.kind() };
                 return Err(Error::new(kind, "mmap", error.detail()).with_hint(
                     "this exporter gives the CPU no access: read back through the GPU, or allocate elsewhere",

@@ -13,6 +13,7 @@ use darkframe::error::{Error, ErrorKind};
 mod check;
 mod diagnostic;
 mod probe;
+mod prove;
 mod run;
 mod summary;
 
@@ -38,6 +39,9 @@ enum Command {
     Check(check::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
     Probe(probe::Arguments),
+    /// Internal: carries out the imports that `run` asks for, in a process that may crash.
+    #[command(hide = true)]
+    ProveImport(prove::Arguments),
 }
 
 /// What every command may ask.
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
         Command::Probe(arguments) => probe::run(arguments),
+        Command::ProveImport(arguments) => prove::run(arguments),
     };
     match result {
         Ok(code) => code,
@@ -67,9 +72,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// 2 where the user's text is wrong, 1 for everything else.
+/// 2 where the user's text is wrong, or the file or board that the command line names is none; 1 for everything else.
 fn exit_code(error: &Error) -> ExitCode {
-    ExitCode::from(if error.kind() == ErrorKind::Config { 2 } else { 1 })
+    let usage = error.kind() == ErrorKind::Config || matches!(error.op(), "pipeline" | "board");
+    ExitCode::from(if usage { 2 } else { 1 })
 }
 
 fn start_log(verbose: u8, output: Output) {

@@ -18,12 +18,30 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &Arc<str>) -> Result
     toml::from_str(text).map_err(|error| {
         let message = error.message().trim();
         let range = error.span().unwrap_or(0..0);
-        let mut ours = Error::new(ErrorKind::Config, "toml", message.to_owned());
+        let mut ours = Error::new(ErrorKind::Config, "toml", plain_words(message));
         if let Some(hint) = hint(message) {
             ours = ours.with_hint(hint);
         }
         ours.with_span(Span::new(path, text.clone(), range))
     })
+}
+
+/// serde's words for types and keys are those of Rust: says them in those of TOML.
+fn plain_words(message: &str) -> String {
+    let named = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    // The hint has the names.
+    let message = if named { message.split(", expected").next().unwrap_or(message) } else { message };
+    [
+        ("unknown field", "unknown key"),
+        ("unknown variant", "unknown value"),
+        ("missing field", "missing key"),
+        ("expected path string", "expected a string"),
+        ("expected a map", "expected a table"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected u32", "expected a whole number from 0"),
+    ]
+    .into_iter()
+    .fold(message.to_owned(), |text, (rust, toml)| text.replace(rust, toml))
 }
 
 /// serde says "unknown field `shadr`, expected one of `shader`, `size`": finds the nearest of those.
@@ -57,7 +75,7 @@ mod tests {
     fn unknown_key_has_line_and_nearest_name() {
         let error = parse::<Example>(Path::new("p.toml"), &"size = 3\nshadr = \"a\"\n".into()).unwrap_err();
         let text = error.to_string();
-        assert!(text.starts_with("p.toml:2:1: toml: unknown field `shadr`"), "{text}");
+        assert!(text.starts_with("p.toml:2:1: toml: unknown key `shadr`"), "{text}");
         assert!(text.ends_with("did you mean `shader`?"), "{text}");
     }
 

@@ -12,6 +12,7 @@ use std::fmt;
 pub mod context;
 mod device_list;
 pub mod display;
+mod export;
 mod faults;
 pub mod formats;
 mod functions;
@@ -23,6 +24,7 @@ pub mod sync;
 
 pub use context::{Context, ContextOptions};
 pub use display::Display;
+pub use faults::fault_rules_are_off;
 pub use formats::{DmaBufImport, FormatSupport, ModifierSupport};
 pub use image::{Image, ImportOptions, UseModifier};
 pub use sync::{FenceWay, FenceWays};

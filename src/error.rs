@@ -245,7 +245,14 @@ pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// Reads a text file; the error names the file.
 pub(crate) fn read_text(path: &Path, op: &'static str) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::from_io(op, path.display(), error))
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::IsADirectory => Error::invalid(op, format!("{}: is a folder, not a file", path.display())),
+        _ => Error::from_io(op, path.display(), error),
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::invalid(op, format!("{}: byte {at}: the file is no text (UTF-8)", path.display()))
+    })
 }
 
 #[cfg(test)]

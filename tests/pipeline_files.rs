@@ -132,7 +132,7 @@ fn y4m_of_the_y4m_crate_is_read_plane_by_plane() {
 fn malformed_y4m_is_refused_with_the_position() {
     let folder = Folder::new("y4m-bad");
     let cases: &[(&[u8], &str)] = &[
-        (b"", "does not begin with YUV4MPEG2"),
+        (b"", "the file is empty"),
         (b"RIFF....", "does not begin with YUV4MPEG2"),
         (b"YUV4MPEG2 W4 H4", "byte 15: the header line does not end"),
         (b"YUV4MPEG2 Wx H4\n", "byte 10: Wx: expected a number"),

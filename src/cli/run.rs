@@ -13,8 +13,10 @@ use darkframe::board::Board;
 use darkframe::error::{Error, ErrorKind, Result};
 use darkframe::pipeline::description::{FrameRange, Require};
 use darkframe::pipeline::runner::{self, Options, Progress};
+use darkframe::pipeline::sink::output::Output as File;
 use darkframe::pipeline::{Description, Report};
 
+use super::prove::ChildProver;
 use super::{Output, summary};
 
 #[derive(Debug, Args)]
@@ -47,16 +49,20 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     catch_signals(&stop)?;
     let bar = (output.terminal && !output.quiet).then(Bar::default);
+    let board = arguments.board.clone().or(description.board.as_ref().map(|board| board.get_ref().clone()));
     let options = Options {
         require: arguments.require.as_ref().map(|_| Require::ZeroCopy),
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
         stop: stop.clone(),
+        prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
     };
+    // That it cannot be written is said now, not after the run.
+    let file = arguments.report.as_deref().map(open_report).transpose()?;
     let report = runner::run(&description, options)?;
-    if let Some(path) = &arguments.report {
-        write_report(path, &report)?;
+    if let Some(file) = file {
+        write_report(file, &report)?;
     }
     if !output.quiet {
         summary::print(&report);
@@ -67,8 +73,11 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
 
 /// The first signal lets the frames in flight finish; a second one ends the process at once.
 fn catch_signals(stop: &Arc<AtomicBool>) -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    for signal in [SIGINT, SIGTERM] {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    // A write beyond `ulimit -f` is then an error that removes the half file, not the end of the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map_err(|error| Error::from_io("sigaction", "SIGXFSZ", error))?;
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())
             .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
             .map_err(|error| Error::from_io("sigaction", format!("signal {signal}"), error))?;
@@ -76,11 +85,14 @@ fn catch_signals(stop: &Arc<AtomicBool>) -> Result<()> {
     Ok(())
 }
 
-fn write_report(path: &std::path::Path, report: &Report) -> Result<()> {
+fn open_report(path: &std::path::Path) -> Result<File> {
+    File::create(path).map_err(|error| error.in_context("--report"))
+}
+
+fn write_report(mut file: File, report: &Report) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(report)
         .map_err(|error| Error::new(ErrorKind::Failed, "--report", error.to_string()))?;
     text.push(b'\n');
-    let mut file = darkframe::pipeline::sink::output::Output::create(path)?;
     file.write_all(&text)?;
     file.commit().map(|_| ())
 }

@@ -2,8 +2,10 @@
 //!
 //! In: a [`Report`]. Out: lines on standard error. Not here: the numbers' origin (`darkframe::pipeline::report`).
 
+use std::collections::BTreeSet;
+
 use darkframe::pipeline::Report;
-use darkframe::pipeline::report::Edge;
+use darkframe::pipeline::report::{Edge, Times};
 
 /// Prints the summary.
 pub fn print(report: &Report) {
@@ -14,41 +16,159 @@ fn text(report: &Report) -> String {
     let mut lines = Vec::new();
     let ended = if report.interrupted { " (interrupted)" } else { "" };
     lines.push(format!(
-        "{} frames in {:.2} s, {:.1} frames/s, after {:.2} s of start{ended}",
-        report.frames, report.seconds, report.frames_per_second, report.start_seconds
+        "{} in {:.2} s, {:.1} frames/s, after {:.2} s of start{ended}",
+        count(report.frames, "frame"),
+        report.seconds,
+        report.frames_per_second,
+        report.start_seconds
     ));
     let driver = &report.driver;
     let node = driver.node.as_deref().map_or(String::new(), |node| format!(" on {node}"));
+    let cpu = if driver.software { "; the CPU draws" } else { "" };
     lines.push(format!(
-        "drawn by {} ({}, {}{node}); fences: {}",
+        "drawn by {} ({}, {}{node}){cpu}; fences: {}",
         driver.renderer, driver.version, driver.platform, report.fence
     ));
-    lines.extend(report.sources.iter().map(|edge| line("from", edge)));
-    for pass in &report.passes {
-        lines.push(format!("pass {:<12} {:<22} {:.2} ms to submit", pass.name, pass.target, pass.submit.mean_ms));
+    let edges = || report.sources.iter().chain(&report.sinks);
+    let widest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    let name = widest(
+        &mut edges().map(|edge| &edge.name).chain(report.passes.iter().map(|p| &p.name)).map(|text| width(text)),
+    );
+    let picture = widest(
+        &mut edges().map(|edge| &edge.picture).chain(report.passes.iter().map(|p| &p.target)).map(|text| width(text)),
+    );
+    let way = widest(&mut edges().map(|edge| width(&way_of(edge))));
+    let edge_line = |kind: &str, edge: &Edge, what: String| {
+        let way_of = way_of(edge);
+        format!("{kind:<6} {:<name$}  {:<picture$}  {way_of:<way$}  {what}", edge.name, edge.picture)
+    };
+    for edge in &report.sources {
+        let mut what = format!("{}, read {}", count(edge.pictures, "picture"), each(&edge.work));
+        if edge.transfer.count > 0 {
+            what.push_str(&format!(", uploaded {}", each(&edge.transfer)));
+        }
+        lines.push(edge_line("source", edge, what));
     }
-    lines.extend(report.sinks.iter().map(|edge| line("to", edge)));
+    for pass in &report.passes {
+        let calls = format!("calls {}", each(&pass.submit));
+        lines.push(format!("pass   {:<name$}  {:<picture$}  {:<way$}  {calls}", pass.name, pass.target, ""));
+    }
+    for edge in &report.sinks {
+        let mut what = count(edge.pictures, "picture");
+        if edge.transfer.count > 0 {
+            what.push_str(&format!(", read back {}", each(&edge.transfer)));
+        }
+        let bytes = if edge.bytes > 0 { format!("{} ", megabytes(edge.bytes)) } else { String::new() };
+        what.push_str(&format!(", {bytes}written {}", each(&edge.work)));
+        lines.push(edge_line("sink", edge, what));
+    }
+    lines.extend(per_frame(report));
+    lines.extend(why_copied(edges()));
     if !report.unused.is_empty() {
         lines.push(format!("left out, as no sink needs them: {}", report.unused.join(", ")));
     }
     lines.join("\n") + "\n"
 }
 
-fn line(word: &str, edge: &Edge) -> String {
-    let written = match edge.bytes {
-        0 => String::new(),
-        bytes => format!(", {:.1} MB", bytes as f64 / 1e6),
-    };
-    let reason = edge.reason.as_deref().map_or(String::new(), |reason| format!("\n     because {reason}"));
-    format!(
-        "{word:<4} {:<12} {:<22} {}: {}, {} x {}; {} pictures{written}, {:.2} ms each{reason}",
-        edge.name,
-        edge.picture,
-        edge.path,
-        edge.binding,
-        edge.buffers,
-        edge.allocator,
-        edge.pictures,
-        edge.work.mean_ms
-    )
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn each(times: &Times) -> String {
+    format!("{:.2} ms each", times.mean_ms)
+}
+
+fn megabytes(bytes: u64) -> String {
+    match bytes {
+        0..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+fn way_of(edge: &Edge) -> String {
+    format!("{}: {}, {} x {}", edge.path, edge.binding, edge.buffers, edge.allocator)
+}
+
+/// Where the drawing thread's time went, per frame. The calls of a draw return before it is drawn, and a driver that
+/// draws with the CPU does so when somebody waits for the pixels: only the sum of both says something.
+fn per_frame(report: &Report) -> Option<String> {
+    if report.frames == 0 || report.seconds == 0.0 {
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    // Sinks of one pass share its target's times.
+    let targets: Vec<&Edge> = report.sinks.iter().filter(|edge| seen.insert(edge.input.as_str())).collect();
+    let per_frame = |total: f64| total / report.frames as f64;
+    let sum = |edges: &mut dyn Iterator<Item = &Times>| per_frame(edges.map(|times| times.total_ms).sum());
+    let parts = [
+        ("draw calls", sum(&mut report.passes.iter().map(|pass| &pass.submit))),
+        ("uploads", sum(&mut report.sources.iter().map(|edge| &edge.transfer))),
+        ("drawing, waited for", sum(&mut targets.iter().map(|edge| &edge.draw))),
+        ("read-back, with drawing not yet done", sum(&mut targets.iter().map(|edge| &edge.transfer))),
+        ("waiting for sources", sum(&mut report.sources.iter().map(|edge| &edge.wait))),
+        ("waiting for sinks", sum(&mut targets.iter().map(|edge| &edge.wait))),
+    ];
+    let shown: Vec<String> =
+        parts.iter().filter(|(_, ms)| *ms >= 0.005).map(|(what, ms)| format!("{what} {ms:.2}")).collect();
+    if shown.is_empty() {
+        return None;
+    }
+    Some(format!("a frame: {:.2} ms; of it {}", per_frame(report.seconds * 1000.0), shown.join(", ")))
+}
+
+/// Each reason once, with the edges that it is the reason of.
+fn why_copied<'a>(edges: impl Iterator<Item = &'a Edge>) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for edge in edges {
+        let Some(reason) = edge.reason.as_deref() else { continue };
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(&edge.name),
+            None => reasons.push((reason, vec![&edge.name])),
+        }
+    }
+    reasons.into_iter().map(|(reason, names)| format!("copied ({}): {reason}", names.join(", "))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkframe::pipeline::report::Pass;
+
+    #[test]
+    fn a_reason_is_said_once_and_columns_are_aligned() {
+        let times = Times { count: 2, total_ms: 4.0, mean_ms: 2.0, max_ms: 3.0 };
+        let edge = |name: &str| Edge {
+            name: name.into(),
+            input: "grade".into(),
+            picture: "NV12 8x8".into(),
+            path: "copy".into(),
+            binding: "texture upload".into(),
+            reason: Some("no import here".into()),
+            allocator: "memfd".into(),
+            buffers: 3,
+            pictures: 2,
+            transfer: times,
+            ..Edge::default()
+        };
+        let pass = Pass { name: "grade".into(), target: "ABGR8888 8x8".into(), submit: times, ..Pass::default() };
+        let report = Report {
+            frames: 2,
+            seconds: 0.02,
+            sources: vec![edge("camera"), edge("a-long-name")],
+            passes: vec![pass],
+            sinks: vec![edge("one"), edge("two")],
+            ..Report::default()
+        };
+        let text = text(&report);
+        assert_eq!(text.matches("no import here").count(), 1, "{text}");
+        assert!(text.contains("copied (camera, a-long-name, one, two): no import here"), "{text}");
+        // Two sinks of one pass: its read-back counts once.
+        assert!(text.contains("read-back, with drawing not yet done 2.00"), "{text}");
+        let columns: BTreeSet<_> = text.lines().filter_map(|line| line.find("copy: ")).collect();
+        assert_eq!(columns.len(), 1, "{text}");
+    }
 }

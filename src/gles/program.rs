@@ -343,8 +343,8 @@ fn parse_log_line(text: &str) -> Option<LogLine<'_>> {
 fn body_error(source: &ProgramSource<'_>, head: &str, log: &str) -> Error {
     let head_lines = head.matches('\n').count();
     let lines: Vec<LogLine<'_>> = log.lines().filter_map(parse_log_line).collect();
-    let is_warning = |line: &&LogLine<'_>| !line.message.starts_with("warning");
-    let first = lines.iter().filter(is_warning).find(|line| line.line > head_lines);
+    let is_error = |line: &&LogLine<'_>| line.line > head_lines && !line.message.starts_with("warning");
+    let first = lines.iter().find(is_error);
     let Some(first) = first else {
         // In the generated part, or in no form we know: the driver's own words.
         let text = match lines.first() {
@@ -360,9 +360,19 @@ fn body_error(source: &ProgramSource<'_>, head: &str, log: &str) -> Error {
             0..0,
         ));
     };
-    let mut detail = format!("{}: {}", source.name, first.message);
-    for other in lines.iter().filter(|line| line.line > head_lines && !std::ptr::eq(*line, first)) {
-        detail.push_str(&format!("; line {}: {}", other.line - head_lines, other.message));
+    // What follows is mostly its consequence: a few words of the same line, and how many more there are.
+    let mut messages = vec![first.message];
+    let mut more = 0;
+    for other in lines.iter().filter(is_error) {
+        match messages.contains(&other.message) {
+            true => {}
+            false if other.line == first.line && messages.len() < 3 => messages.push(other.message),
+            false => more += 1,
+        }
+    }
+    let mut detail = format!("{}: {}", source.name, messages.join("; "));
+    if more > 0 {
+        detail.push_str(&format!("; and {more} more"));
     }
     let range = line_range(source.body, first.line - head_lines, first.column);
     Error::new(ErrorKind::Shader, "glCompileShader", detail).with_span(Span::new(source.body_path, source.body, range))
@@ -421,7 +431,7 @@ mod tests {
         };
         let head = "#version 100\na\nb\n";
         let error = body_error(&source, head, "0:5(3): error: `foo' undeclared\n0:5(3): error: type mismatch");
-        assert_eq!(error.to_string(), "blur.frag:2:3: glCompileShader: blur: `foo' undeclared; line 2: type mismatch");
+        assert_eq!(error.to_string(), "blur.frag:2:3: glCompileShader: blur: `foo' undeclared; type mismatch");
         let error = body_error(&source, head, "0:2(1): error: syntax error");
         assert!(error.to_string().contains("in the generated prelude, `a`: syntax error"), "{error}");
         let error = body_error(&source, head, "Out of registers.");

@@ -19,7 +19,7 @@ const LUMINANCE: u32 = 0x1909;
 const LUMINANCE_ALPHA: u32 = 0x190A;
 
 /// Which sampler reads a texture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextureTarget {
     /// `GL_TEXTURE_2D`, `sampler2D`
     TwoD,

@@ -80,7 +80,7 @@ pub enum Require {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// The file; relative to the pipeline file.
+    /// The file; relative to the pipeline file. `-` is standard input (y4m, raw).
     pub file: Option<Spanned<PathBuf>>,
     /// What the file is; by its extension where it is left out.
     pub kind: Option<Spanned<SourceKind>>,
@@ -243,7 +243,9 @@ impl Description {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = read_text(path, "pipeline").map_err(|error| match error.kind() {
-            ErrorKind::NotFound => error.with_hint("give the path of a pipeline file, e.g. examples/enhance.toml"),
+            ErrorKind::NotFound | ErrorKind::InvalidInput => {
+                error.with_hint("give the path of a pipeline file (TOML), e.g. examples/enhance.toml")
+            }
             _ => error,
         })?;
         Self::parse(path, text)
@@ -274,9 +276,10 @@ impl Description {
         let place = |value: Uniform| Spanned::new(0..0, value);
         match parts.as_slice() {
             ["pass", name, key] | ["pass", name, "uniforms", key] => {
-                let pass = find_mut(&mut self.passes, name).map_err(error)?;
+                let pass = find_mut(&mut self.passes, "pass", name).map_err(error)?;
                 if *key == "size" && parts.len() == 3 {
-                    pass.size = Some(Spanned::new(0..0, Text(value.parse()?)));
+                    let size = value.parse().map_err(|wrong: Error| error(wrong.detail().to_owned()))?;
+                    pass.size = Some(Spanned::new(0..0, Text(size)));
                     return Ok(());
                 }
                 let known = pass.uniforms.keys().map(|name| name.get_ref().as_str());
@@ -289,18 +292,19 @@ impl Description {
             }
             ["optimize"] => self.optimize = value.parse().map_err(|_| error("expected true or false".into()))?,
             ["source", name, "file"] => {
-                find_mut(&mut self.sources, name).map_err(error)?.file = Some(Spanned::new(0..0, absolute(value)))
+                find_mut(&mut self.sources, "source", name).map_err(error)?.file =
+                    Some(Spanned::new(0..0, absolute(value)))
             }
             ["source", name, "frames"] => {
                 let frames = value.parse().map_err(|_| error("expected a number of frames".into()))?;
-                find_mut(&mut self.sources, name).map_err(error)?.frames = Some(Spanned::new(0..0, frames));
+                find_mut(&mut self.sources, "source", name).map_err(error)?.frames = Some(Spanned::new(0..0, frames));
             }
             ["sink", name, "file"] => {
-                find_mut(&mut self.sinks, name).map_err(error)?.file = Some(Spanned::new(0..0, value.into()))
+                find_mut(&mut self.sinks, "sink", name).map_err(error)?.file = Some(Spanned::new(0..0, value.into()))
             }
             ["sink", name, "every"] => {
                 let every = value.parse().map_err(|_| error("expected a number of frames".into()))?;
-                find_mut(&mut self.sinks, name).map_err(error)?.every = Some(Spanned::new(0..0, every));
+                find_mut(&mut self.sinks, "sink", name).map_err(error)?.every = Some(Spanned::new(0..0, every));
             }
             _ => {
                 return Err(error("no such key".into()).with_hint(
@@ -323,18 +327,24 @@ impl Description {
 
     /// A file named in the text, relative to the folder of the pipeline file.
     pub fn resolve(&self, path: &Path) -> PathBuf {
+        if path == Path::new("-") {
+            return path.to_owned();
+        }
         self.origin.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 }
 
 /// A path from the command line is relative to the current directory, not to the pipeline file.
 fn absolute(path: &str) -> PathBuf {
+    if path == "-" {
+        return path.into();
+    }
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
-fn find_mut<'a, T>(parts: &'a mut Named<T>, name: &str) -> Result<&'a mut T, String> {
+fn find_mut<'a, T>(parts: &'a mut Named<T>, kind: &str, name: &str) -> Result<&'a mut T, String> {
     let hint = did_you_mean(name, parts.keys().map(|name| name.get_ref().as_str()));
-    parts.get_mut(name).ok_or_else(|| format!("there is no \"{name}\"; {hint}"))
+    parts.get_mut(name).ok_or_else(|| format!("there is no {kind} \"{name}\"; {hint}"))
 }
 
 /// `did you mean "x"?`, or the list of what there is.

@@ -70,14 +70,23 @@ impl Graph {
         for name in description.passes.keys() {
             if description.sources.contains_key(name.get_ref().as_str()) {
                 let detail = "a source has the same name, and inputs could mean either";
-                return Err(description.error(format!("pass.{name}"), detail, name.span()));
+                let error = description.error(format!("pass.{name}"), detail, name.span());
+                return Err(error.with_hint("rename one of them"));
             }
         }
         if description.sinks.is_empty() {
             let end = description.origin.text.len();
             return Err(description
-                .error("sink", "the pipeline has no sink", end.saturating_sub(1)..end)
+                .error("sink", "the pipeline has no sink", end.saturating_sub(1)..end.max(1))
                 .with_hint("add [sink.pictures] with input = \"NAME\" and file = \"out/%04d.png\""));
+        }
+        let mut streams = description.sources.iter().filter_map(|(name, source)| {
+            let file = source.file.as_ref()?;
+            super::source::is_stdin(file.get_ref()).then_some((name, file))
+        });
+        if let (Some((first, _)), Some((second, file))) = (streams.next(), streams.next()) {
+            let detail = format!("source \"{first}\" reads standard input already");
+            return Err(description.error(format!("source.{second}.file"), detail, file.span()));
         }
         let mut builder = Builder {
             description,
@@ -89,15 +98,27 @@ impl Graph {
         let mut sinks: Vec<_> = description.sinks.iter().collect();
         sinks.sort_by_key(|(name, _)| name.span().start);
         let mut files: HashMap<std::path::PathBuf, String> = HashMap::new();
+        let read: HashMap<std::path::PathBuf, &str> = description
+            .sources
+            .iter()
+            .filter_map(|(name, source)| {
+                let file = description.resolve(source.file.as_ref()?.get_ref());
+                Some((std::fs::canonicalize(file).ok()?, name.get_ref().as_str()))
+            })
+            .collect();
         for (name, sink) in sinks {
             let name = name.get_ref();
             let plan = sink::Plan::new(description, name, sink)?;
             if let Some(file) = &sink.file
                 && !file.get_ref().starts_with("/dev")
-                && let Some(other) = files.insert(file.get_ref().clone(), name.clone())
             {
-                let detail = format!("sink \"{other}\" writes the same file");
-                return Err(description.error(format!("sink.{name}.file"), detail, file.span()));
+                let error = |detail| Err(description.error(format!("sink.{name}.file"), detail, file.span()));
+                if let Some(other) = files.insert(plain_path(file.get_ref()), name.clone()) {
+                    return error(format!("sink \"{other}\" writes the same file"));
+                }
+                if let Some(source) = std::fs::canonicalize(file.get_ref()).ok().and_then(|file| read.get(&file)) {
+                    return error(format!("source \"{source}\" reads this file, which would be replaced"));
+                }
             }
             let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span())?;
             let pass = match feed {
@@ -265,6 +286,18 @@ impl Builder<'_> {
         self.copies.insert(source, self.graph.passes.len() - 1);
         self.graph.passes.len() - 1
     }
+}
+
+/// A file's absolute name without `.` and `..`, which need not exist.
+fn plain_path(path: &std::path::Path) -> std::path::PathBuf {
+    let mut plain = std::path::PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            std::path::Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Fails where no driver renders into the format: YUV, and formats without a GL twin.

@@ -96,7 +96,7 @@ impl Pass {
             body: &body,
             body_path: &shader.path,
         };
-        let program = Program::new(gl, &source).map_err(|error| at_author(shader, error))?;
+        let program = Program::new(gl, &source).map_err(|error| at_author(shader, &inputs, error))?;
         drop(views);
         let size = |size: Size| Uniform::Vec2([size.width as f32, size.height as f32]);
         program.set(gl, "resolution", size(target))?;
@@ -211,11 +211,20 @@ fn four_wide_body(shader: &Shader, inputs: &[gles::Input<'_>], width: u32) -> St
 }
 
 /// The same error with the place in the author's file: the driver saw included files in their places.
-fn at_author(shader: &Shader, error: Error) -> Error {
+fn at_author(shader: &Shader, inputs: &[PassInput], error: Error) -> Error {
     if error.kind() != ErrorKind::Shader {
         return error;
     }
     let Some(span) = error.span() else { return error };
+    if span.len == 0 {
+        // The driver named no line. What it quotes may be in one: an undefined function, an extension.
+        let quoted: Vec<&str> = error.detail().split(['`', '\'', '"']).skip(1).step_by(2).collect();
+        let place = quoted.into_iter().find_map(|words| shader.find_words(words));
+        return match place {
+            Some(place) => error.with_span(place),
+            None => error,
+        };
+    }
     let (line, column) = span.line_column();
     let Some(mut place) = shader.place(line - 1) else { return error };
     // From the column that the driver named to the end of the line, where it is inside the line.
@@ -226,7 +235,14 @@ fn at_author(shader: &Shader, error: Error) -> Error {
         place.len = line_end - wanted;
         place.start = wanted;
     }
-    error.with_span(place)
+    let unknown = ["undeclared", "no function", "undefined", "no matching"];
+    let error = error.with_span(place);
+    if !unknown.iter().any(|words| error.detail().to_lowercase().contains(words)) {
+        return error;
+    }
+    let inputs: Vec<String> = inputs.iter().map(|input| format!("{0}() and {0}(uv)", input.name)).collect();
+    let inputs = if inputs.is_empty() { "none".into() } else { inputs.join(", ") };
+    error.with_hint(format!("inputs of this pass are functions: {inputs}; a name of your own must be declared above"))
 }
 
 fn set(gl: &Gl, program: &Program, declared: &Declared, numbers: &[f64]) -> Result<()> {

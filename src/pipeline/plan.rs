@@ -54,9 +54,9 @@ impl Plan {
         for name in &graph.sources {
             let source = &description.sources[name.as_str()];
             let opened = Opened::open(description, name, source).map_err(|error| {
-                // A missing file is a mistake in the text, unless the text has named it rightly.
-                match (&source.file, error.kind(), error.span()) {
-                    (Some(file), ErrorKind::NotFound, None) => {
+                // That the file is not there, or is a folder, is a mistake in the text; what is in it is not.
+                match (&source.file, error.kind(), error.op()) {
+                    (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open") => {
                         description.error(format!("source.{name}.file"), error.detail(), file.span())
                     }
                     _ => error,
@@ -80,7 +80,7 @@ impl Plan {
                 Some(shader) => shader.clone(),
                 None => {
                     let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
-                        (ErrorKind::NotFound, None) => {
+                        (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
                             description.error(format!("pass.{name}.shader"), error.detail(), pass.shader.span())
                         }
                         _ => error,
@@ -107,7 +107,12 @@ impl Plan {
                 let name = &sink.plan.name;
                 let given = &description.sinks[name.as_str()];
                 let span = given.file.as_ref().map_or(given.input.span(), |file| file.span());
-                let ours = description.error(format!("sink.{name}.{}", error.op()), error.detail(), span);
+                // What the pictures are is decided by what feeds the sink.
+                let (key, span) = match error.op() {
+                    "format" => ("input", given.input.span()),
+                    key => (key, span),
+                };
+                let ours = description.error(format!("sink.{name}.{key}"), error.detail(), span);
                 match error.hint() {
                     Some(hint) => ours.with_hint(hint),
                     None => ours,
@@ -220,6 +225,10 @@ fn bounds(range: Option<FrameRange>, sources: &[Opened]) -> Result<(u64, Option<
     Ok((start, wanted.or(if moving { None } else { start.checked_add(1) })))
 }
 
+fn sampler_hint(name: &str) -> String {
+    format!("pictures are inputs: add inputs = {{ {name} = \"SOURCE\" }}, call {name}() or {name}(uv), declare nothing")
+}
+
 /// The value of every uniform that the shader declares.
 fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -> Result<Vec<(Declared, Vec<f64>)>> {
     let is_built_in = |uniform: &str| {
@@ -230,6 +239,10 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
     for (given, value) in &pass.uniforms {
         let key = format!("pass.{name}.uniforms.{given}");
         let Some(uniform) = declared.iter().find(|uniform| uniform.name == *given.get_ref()) else {
+            if is_built_in(given.get_ref()) {
+                let detail = format!("the run sets \"{given}\" itself");
+                return Err(description.error(key, detail, given.span()).with_hint("remove it"));
+            }
             let detail = format!("{} declares no uniform \"{given}\"", pass.shader.get_ref().display());
             let hint = did_you_mean(given.get_ref(), declared.iter().map(|uniform| uniform.name.as_str()));
             return Err(description.error(key, detail, given.span()).with_hint(hint));
@@ -241,7 +254,8 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
                 Some(wanted) => format!("{numbers} numbers given, {} {given} has {wanted}", uniform.kind),
                 None => format!("{} {given} cannot be set from a description", uniform.kind),
             };
-            return Err(description.error(key, detail, value.span()));
+            let error = description.error(key, detail, value.span());
+            return Err(if uniform.is_sampler() { error.with_hint(sampler_hint(given.get_ref())) } else { error });
         }
         let whole = uniform.kind.starts_with(['i', 'u']) || uniform.kind == "bool";
         let fits = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
@@ -255,9 +269,11 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
         let Some(value) = pass.uniforms.get(uniform.name.as_str()) else {
             let span = pass.shader.span();
             let detail = format!("the shader declares {} {}, and no value is given", uniform.kind, uniform.name);
-            return Err(description
-                .error(format!("pass.{name}.uniforms"), detail, span)
-                .with_hint(format!("add uniforms = {{ {} = … }}", uniform.name)));
+            let hint = match uniform.is_sampler() {
+                true => sampler_hint(&uniform.name),
+                false => format!("add uniforms = {{ {} = … }}", uniform.name),
+            };
+            return Err(description.error(format!("pass.{name}.uniforms"), detail, span).with_hint(hint));
         };
         let value: &Uniform = value.get_ref();
         values.push((uniform.clone(), value.numbers()));

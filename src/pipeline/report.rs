@@ -24,6 +24,10 @@ pub struct Report {
     pub driver: Driver,
     /// How the end of GPU work becomes known.
     pub fence: String,
+    /// How GPU work waits for the fences of others.
+    pub fence_into: String,
+    /// The board's name.
+    pub board: String,
     /// Sources, in the order they are read.
     pub sources: Vec<Edge>,
     /// Passes, in the order they are drawn.
@@ -56,6 +60,8 @@ pub struct Driver {
 pub struct Edge {
     /// The name in the pipeline file.
     pub name: String,
+    /// Sinks: the pass whose pictures are taken; sinks of one pass share its read-back. Empty for sources.
+    pub input: String,
     /// What the pictures are: `NV12 1280x720`.
     pub picture: String,
     /// `zero-copy` or `copy`.
@@ -95,7 +101,8 @@ pub struct Pass {
     pub glsl: String,
     /// 4 where the plan draws four pixels at a time (`optimize`), else 1.
     pub pixels_per_fragment: u32,
-    /// Time of the GL thread in the draw's calls.
+    /// Time of the GL thread in the draw's calls. They return before it is drawn: the GPU (or the threads of a driver
+    /// that draws with the CPU) does that later, and the waiting shows in the edges' `draw` and `transfer`.
     pub submit: Times,
 }
 

@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::Instant;
 
-use crate::board::Board;
+use crate::board::{AllocatorKind, Board};
 use crate::color::Siting;
 use crate::device::Device;
 use crate::egl::{Context, Display};
 use crate::error::{Error, Result};
+use crate::format::Fourcc;
 use crate::gles::{Gl, Texture};
+use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
 use super::graph::Feed;
@@ -29,10 +31,12 @@ use super::{pass::PassInput, report};
 mod deliver;
 mod feed;
 mod target;
+pub mod trial;
 
 use deliver::SinkThread;
 use feed::SourceFeed;
 use target::Target;
+use trial::{Prover, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
 const BUFFERS: usize = 3;
@@ -48,6 +52,9 @@ pub struct Options {
     pub board: Option<Board>,
     /// Set to true, no new frame is begun; those in flight are finished.
     pub stop: Arc<AtomicBool>,
+    /// Asked before memory of a kind is imported into a driver: whether the driver lives through it. Without one the
+    /// import is tried at once, and a driver that crashes ends this process.
+    pub prover: Option<Box<dyn Prover>>,
     /// Told after each frame.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -74,7 +81,13 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         (Some(board), _) => board.clone(),
         (None, Some(name)) => Board::open(name.get_ref()).map_err(|error| match error.span() {
             Some(_) => error,
-            None => description.error("board", error.detail(), name.span()),
+            None => {
+                let ours = description.error("board", error.detail(), name.span());
+                match error.hint() {
+                    Some(hint) => ours.with_hint(hint),
+                    None => ours,
+                }
+            }
         })?,
         (None, None) => Board::detect()?,
     };
@@ -98,6 +111,8 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
         device: &device,
+        prover: options.prover.as_deref(),
+        driver: Trial::driver(&gl, context.display()),
         context,
         started,
     };
@@ -109,6 +124,9 @@ struct Job<'a> {
     require: bool,
     stop: &'a AtomicBool,
     device: &'a Device,
+    prover: Option<&'a dyn Prover>,
+    /// Who draws, for proofs.
+    driver: String,
     context: Context,
     started: Instant,
 }
@@ -272,6 +290,8 @@ impl<'a> Job<'a> {
             start_seconds,
             driver: self.driver(gl),
             fence: gl.fence_ways().out.to_string(),
+            fence_into: gl.fence_ways().into.to_string(),
+            board: self.device.board().name.clone(),
             unused: graph.unused.clone(),
             ..Report::default()
         };
@@ -300,12 +320,22 @@ impl<'a> Job<'a> {
                 .unwrap_or_else(|| Error::failed("sink", "it ended early")));
         }
         for sink in sinks {
-            let edge = edges[sink.pass].clone();
+            let mut edge = edges[sink.pass].clone();
+            edge.input = graph.passes[sink.pass].name.clone();
             report.sinks.push(sink.finish(edge)?);
         }
         report.seconds = begun.elapsed().as_secs_f64();
         report.frames_per_second = if report.seconds > 0.0 { done as f64 / report.seconds } else { 0.0 };
         Ok(report)
+    }
+
+    /// Fails where the driver is known not to live through an import.
+    fn survives(&self, role: Role, allocator: AllocatorKind, fourcc: Fourcc, size: Size) -> Result<()> {
+        let Some(prover) = self.prover else { return Ok(()) };
+        let display = self.context.display();
+        let node = display.node().map(|node| node.path().to_owned());
+        let driver = self.driver.clone();
+        prover.prove(&Trial { driver, platform: display.platform(), node, role, allocator, fourcc, size })
     }
 
     fn driver(&self, gl: &Gl) -> Driver {

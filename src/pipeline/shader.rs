@@ -44,6 +44,11 @@ pub struct Declared {
 }
 
 impl Declared {
+    /// A texture of the author's own.
+    pub fn is_sampler(&self) -> bool {
+        self.kind.contains("sampler")
+    }
+
     /// Numbers in a value of this type; `None` for samplers and types that no description can give.
     pub fn components(&self) -> Option<usize> {
         let one = match self.kind.as_str() {
@@ -294,6 +299,24 @@ impl Shader {
         let line = text[start..].lines().next().unwrap_or("");
         let indent = line.len() - line.trim_start().len();
         Some(Span::new(path, text.clone(), start + indent..start + line.trim_end().len()))
+    }
+
+    /// The first place of `words` in the author's files, outside `//` comments.
+    pub fn find_words(&self, words: &str) -> Option<Span> {
+        if words.trim().is_empty() {
+            return None;
+        }
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+        self.files.iter().find_map(|(path, text)| {
+            text.match_indices(words)
+                .find(|(at, _)| {
+                    let before = &text[..*at];
+                    let line = before.rsplit('\n').next().unwrap_or("");
+                    let after = text[at + words.len()..].chars().next();
+                    !line.contains("//") && !is_word(before.chars().next_back()) && !is_word(after)
+                })
+                .map(|(at, _)| Span::new(path, text.clone(), at..at + words.len()))
+        })
     }
 
     /// The shader asks `input` for its own pixel only, never for another place.

@@ -12,6 +12,7 @@ use crate::allocator::{Request, Usage};
 use crate::board::AllocatorKind;
 use crate::buffer::{Access, Buffer};
 use crate::color::Color;
+use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -24,6 +25,7 @@ use super::super::description::Filter;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened};
 use super::target::tight_memory;
+use super::trial::Role;
 use super::{BUFFERS, Frames, Job};
 
 /// Work of the GPU that takes longer is a hang.
@@ -68,12 +70,9 @@ impl<'scope> SourceFeed<'scope> {
         four_wide: Option<Filter>,
     ) -> Result<Self> {
         let info = source.info().clone();
-        let views = match info.fourcc.format()?.is_yuv() {
-            true => match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
-                Some(views) => views,
-                None => yuv::views(info.fourcc, info.size)?,
-            },
-            false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
+        let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
+            Some(views) => views,
+            None => views_of(&info)?,
         };
         let count = if info.still { 1 } else { BUFFERS };
         let way = import_all(gl, job, &info, &views, count)
@@ -256,10 +255,7 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
         if *kind == AllocatorKind::Memfd {
             continue;
         }
-        let request =
-            Request::new(info.size, info.fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).only(*kind).require_dma_buf();
-        let allocate = || (0..count).map(|_| job.device.allocate(&request)).collect::<Result<Vec<Buffer>>>();
-        let buffers = match allocate() {
+        let buffers = match allocate(job.device, info, *kind, count) {
             Ok(buffers) => buffers,
             Err(error) => {
                 refusals.push(error.to_string());
@@ -267,7 +263,9 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
             }
         };
         for external in [false, true] {
-            let way = import(gl, info, views, &buffers, external);
+            let role = if external { Role::External } else { Role::Planes };
+            let survives = job.survives(role, *kind, info.fourcc, info.size);
+            let way = survives.and_then(|()| import(gl, info, views, &buffers, external));
             match way.and_then(|way| prove(gl, info, way)) {
                 Ok(way) => return Ok(way),
                 Err(error) => refusals.push(format!("{kind}: {error}")),
@@ -275,6 +273,27 @@ fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
         }
     }
     Err(Error::unsupported("import", refusals.join(" | ")))
+}
+
+fn allocate(device: &Device, info: &Info, kind: AllocatorKind, count: usize) -> Result<Vec<Buffer>> {
+    let request =
+        Request::new(info.size, info.fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).only(kind).require_dma_buf();
+    (0..count).map(|_| device.allocate(&request)).collect()
+}
+
+/// One way of [`import_all`], tried and let go.
+pub(super) fn try_import(gl: &Gl, device: &Device, info: &Info, kind: AllocatorKind, external: bool) -> Result<()> {
+    let views = views_of(info)?;
+    let buffers = allocate(device, info, kind, 1)?;
+    let way = import(gl, info, &views, &buffers, external)?;
+    prove(gl, info, way).map(|_| ())
+}
+
+fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
+    Ok(match info.fourcc.format()?.is_yuv() {
+        true => yuv::views(info.fourcc, info.size)?,
+        false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
+    })
 }
 
 fn import(gl: &Gl, info: &Info, views: &[PlaneView], buffers: &[Buffer], external: bool) -> Result<Way> {

@@ -23,6 +23,7 @@ use crate::layout::Size;
 use super::super::plan::Plan;
 use super::super::report::Edge;
 use super::super::sink::Shape;
+use super::trial::Role;
 use super::{BUFFERS, Job};
 
 /// Buffers made while the driver starts, by pass.
@@ -45,6 +46,9 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
     for sink in &plan.graph.sinks {
         if staged.0[sink.pass].is_empty() {
             let shape = plan.shape(sink.pass);
+            if shape.size.pixels() > STAGED_PIXELS {
+                continue;
+            }
             // Without a node and without udmabuf the CPU draws.
             for _ in 0..read_back_buffers(&shape, true) {
                 let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
@@ -55,6 +59,9 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
     }
     Ok(staged)
 }
+
+/// Larger targets may not fit the driver: their memory is made when it has taken the size.
+const STAGED_PIXELS: u64 = 4096 * 4096;
 
 fn buffers_for(shape: &Shape) -> usize {
     shape.frames.map_or(BUFFERS, |frames| frames.clamp(1, BUFFERS as u64) as usize)
@@ -369,27 +376,36 @@ fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<(Vec<Framebuffer>
         if *kind == AllocatorKind::Memfd {
             continue;
         }
-        let request = Request::new(shape.size, shape.fourcc)
-            .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
-            .only(*kind)
-            .require_dma_buf();
-        let make = || -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
-            let (mut framebuffers, mut buffers) = (Vec::new(), Vec::new());
-            for _ in 0..buffers_for(shape) {
-                let buffer = job.device.allocate(&request)?;
-                let image = Image::import(gl.display(), &buffer)?;
-                framebuffers.push(Framebuffer::new(gl, Texture::from_image(gl, &image)?)?);
-                buffers.push(buffer);
-            }
-            prove(gl, &framebuffers[0], &buffers[0])?;
-            Ok((framebuffers, buffers))
-        };
-        match make() {
+        let survives = || job.survives(Role::Target, *kind, shape.fourcc, shape.size);
+        match import_kind(gl, job.device, shape, *kind, survives) {
             Ok(made) => return Ok(made),
             Err(error) => refusals.push(format!("{kind}: {error}")),
         }
     }
     Err(Error::unsupported("import", refusals.join(" | ")))
+}
+
+/// One way of [`import_all`]; `survives` is asked when the memory is there.
+pub(super) fn import_kind(
+    gl: &Gl,
+    device: &Device,
+    shape: &Shape,
+    kind: AllocatorKind,
+    survives: impl FnOnce() -> Result<()>,
+) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+    let request = Request::new(shape.size, shape.fourcc)
+        .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
+        .only(kind)
+        .require_dma_buf();
+    let buffers = (0..buffers_for(shape)).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
+    survives()?;
+    let mut framebuffers = Vec::new();
+    for buffer in &buffers {
+        let image = Image::import(gl.display(), buffer)?;
+        framebuffers.push(Framebuffer::new(gl, Texture::from_image(gl, &image)?)?);
+    }
+    prove(gl, &framebuffers[0], &buffers[0])?;
+    Ok((framebuffers, buffers))
 }
 
 /// Clears the target to a colour and looks for it at the first and the last byte of the memory.

@@ -36,7 +36,13 @@ impl Output {
     /// # Errors
     /// `PermissionDenied`, `NotFound`, `Failed`, with the file's name.
     pub fn create(path: &Path) -> Result<Self> {
-        let failed = |op: &'static str, path: &Path, error| Error::from_io(op, path.display(), error);
+        let failed = |op: &'static str, path: &Path, error| {
+            let error = Error::from_io(op, path.display(), error);
+            match error.kind() {
+                ErrorKind::PermissionDenied => error.with_hint("this user may not write there: name another folder"),
+                _ => error,
+            }
+        };
         let direct = |file| Self { file, name: path.to_owned(), aside: None, bytes: 0 };
         if is_stdout(path) {
             use std::os::fd::AsFd;
@@ -54,7 +60,12 @@ impl Output {
         }
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(|error| failed("mkdir", folder, error))?;
+        std::fs::create_dir_all(folder).map_err(|error| match folder.ancestors().find(|folder| folder.is_file()) {
+            Some(file) => {
+                Error::invalid("mkdir", format!("{}: {} is a file, not a folder", path.display(), file.display()))
+            }
+            None => failed("mkdir", folder, error).in_context(path.display()),
+        })?;
         let Some(file_name) = target.file_name() else {
             return Err(Error::invalid("create", format!("{}: is no file name", path.display())));
         };
@@ -114,9 +125,11 @@ impl Output {
 
     fn failed(&self, error: std::io::Error) -> Error {
         let full = error.raw_os_error() == Some(nix::errno::Errno::ENOSPC as i32);
+        let large = error.raw_os_error() == Some(nix::errno::Errno::EFBIG as i32);
         let error = Error::from_io("write", format!("{}: after {} bytes", self.name.display(), self.bytes), error);
         match error.kind() {
             ErrorKind::OutOfMemory if full => error.with_hint("the disk is full; nothing half-written is left"),
+            _ if large => error.with_hint("a limit on the size of files (ulimit -f); nothing half-written is left"),
             ErrorKind::PeerClosed => error.with_hint("the reader of the pipe went away"),
             _ => error,
         }

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use image::ImageDecoder;
+
 use crate::buffer::Map;
 use crate::color::Color;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,15 +31,29 @@ impl ImageReader {
     /// `NotFound`, `PermissionDenied`; `InvalidInput` where it is damaged, `Unsupported` where it is of another kind,
     /// `OutOfMemory` where it is larger than 65536 pixels a side or 1 GiB.
     pub fn open(path: &Path) -> Result<Self> {
-        let io = |error| Error::from_io("open", path.display(), error);
-        let file = std::fs::File::open(path).map_err(io)?;
-        let mut reader = image::ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(io)?;
+        let file = super::open_file(path)?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
+            return Err(Error::invalid("decode", format!("{}: the file is empty", path.display())));
+        }
+        let mut reader = image::ImageReader::new(std::io::BufReader::new(file))
+            .with_guessed_format()
+            .map_err(|error| Error::from_io("read", path.display(), error))?;
         let mut limits = image::Limits::default();
         limits.max_image_width = Some(MAX_DIMENSION);
         limits.max_image_height = Some(MAX_DIMENSION);
         limits.max_alloc = Some(MAX_DECODE_BYTES);
-        reader.limits(limits);
-        let picture = reader.decode().map_err(|error| decode_error(path, error))?.into_rgba8();
+        reader.limits(limits.clone());
+        let mut size = None;
+        let decode = || {
+            let mut decoder = reader.into_decoder()?;
+            let (width, height) = decoder.dimensions();
+            size = Some(Size::new(width, height));
+            limits.reserve(decoder.total_bytes())?;
+            decoder.set_limits(limits)?;
+            image::DynamicImage::from_decoder(decoder)
+        };
+        let decoded = decode();
+        let picture = decoded.map_err(|error| decode_error(path, size, error))?.into_rgba8();
         let size = Size::new(picture.width(), picture.height()).check().map_err(|e| e.in_context(path.display()))?;
         let info =
             Info { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate: None, frames: Some(1), still: true };
@@ -45,15 +61,24 @@ impl ImageReader {
     }
 }
 
-fn decode_error(path: &Path, error: image::ImageError) -> Error {
+fn decode_error(path: &Path, size: Option<Size>, error: image::ImageError) -> Error {
     let kind = match &error {
         image::ImageError::Unsupported(_) => ErrorKind::Unsupported,
         image::ImageError::Limits(_) => ErrorKind::OutOfMemory,
         image::ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
         _ => ErrorKind::InvalidInput,
     };
-    let ours = Error::new(kind, "decode", format!("{}: {error}", path.display()));
+    let size = size.map_or(String::new(), |size| format!("{size}: "));
+    let ours = Error::new(
+        kind,
+        "decode",
+        format!("{}: {size}{}", path.display(), error.to_string().trim().replace('\n', " ")),
+    );
     match kind {
+        ErrorKind::OutOfMemory => {
+            ours.with_hint("pictures end at 65536 pixels a side and 1 GiB decoded: scale it down, or it is damaged")
+        }
+        ErrorKind::InvalidInput => ours.with_hint("the file is cut or damaged"),
         ErrorKind::Unsupported => ours.with_hint("read are PNG, JPEG, PBM, PGM, PPM and PAM"),
         _ => ours,
     }

@@ -117,14 +117,23 @@ impl RawReader {
     /// # Errors
     /// `NotFound`, `PermissionDenied`; `InvalidInput` where the file is smaller than one frame.
     pub fn open(path: &Path, layout: FileLayout) -> Result<Self> {
-        let input = Input::open(path)?;
+        let mut input = Input::open(path)?;
         let size = layout.planes.size;
         let fourcc = layout.planes.fourcc;
         let mut last_end = 0;
         for index in 0..layout.planes.planes().len() {
             last_end = layout.planes.plane_end(index)?.max(last_end);
         }
-        let body = input.len_bytes().saturating_sub(layout.header_bytes);
+        let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
+        let Some(len_bytes) = input.len_bytes() else {
+            // A stream shows its end when it is there; one that is empty is a mistake.
+            if input.read_up_to(layout.header_bytes, &mut [0])? == 0 {
+                return Err(input.error(layout.header_bytes, "the stream has no frame"));
+            }
+            let info = Info { size, fourcc, color, rate: None, frames: None, still: false };
+            return Ok(Self { input, layout, info });
+        };
+        let body = len_bytes.saturating_sub(layout.header_bytes);
         // The last frame may lack the padding after its last row.
         let frames = if body < last_end { 0 } else { (body - last_end) / layout.frame_bytes + 1 };
         if frames == 0 {
@@ -139,7 +148,6 @@ impl RawReader {
                 "the file ends inside a frame, which is left out: it was cut, or size or format are wrong"
             );
         }
-        let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
         let info = Info { size, fourcc, color, rate: None, frames: Some(frames), still: false };
         Ok(Self { input, layout, info })
     }
@@ -155,6 +163,9 @@ impl Reader for RawReader {
             return Ok(false);
         }
         let start = self.layout.header_bytes + index * self.layout.frame_bytes;
+        if self.info.frames.is_none() && self.input.read_up_to(start, &mut [0])? == 0 {
+            return Ok(false);
+        }
         for (plane, place) in self.layout.planes.planes().iter().enumerate() {
             let rows = Rows {
                 rows: self.layout.planes.rows(plane),

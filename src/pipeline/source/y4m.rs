@@ -121,12 +121,15 @@ impl Y4mReader {
     /// # Errors
     /// `NotFound`, `PermissionDenied`; as [`Header::parse`].
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(path)?;
+        let mut input = Input::open(path)?;
         let mut start = vec![0; MAX_HEADER_BYTES];
         let got = input.read_up_to(0, &mut start)?;
+        if got == 0 {
+            return Err(input.error(0, "the file is empty"));
+        }
         let end = start[..got].iter().position(|byte| *byte == b'\n');
         let line = &start[..end.unwrap_or(got)];
-        let header = Header::parse(line).map_err(|error| error.in_context(path.display()))?;
+        let header = Header::parse(line).map_err(|error| error.in_context(input.name()))?;
         let Some(end) = end else {
             return Err(input.error(got as u64, "the header line does not end"));
         };
@@ -137,22 +140,34 @@ impl Y4mReader {
             .map(|plane| plane.row_bytes(header.size.width) * u64::from(plane.rows(header.size.height)))
             .sum();
         let first = end as u64 + 1;
-        let rest = input.len_bytes().saturating_sub(first);
+        // A stream shows its end when it is there.
+        let rest = input.len_bytes().map(|len| len.saturating_sub(first));
+        if rest == Some(0) {
+            return Err(input.error(first, "there is no frame behind the header"));
+        }
+        if let Some(rest) = rest.filter(|rest| *rest < body_bytes) {
+            // Before memory of a size that only a header claims is made.
+            let detail = format!(
+                "a frame of {} {} has {body_bytes} bytes, the file ends {rest} bytes behind its header: it was cut",
+                header.fourcc, header.size
+            );
+            return Err(input.error(first + rest, detail).with_hint("make the file again"));
+        }
         // An upper limit: frame lines may carry parameters. Whether a frame is whole shows when it is read.
-        let frames = rest.div_ceil(FRAME.len() as u64 + 1 + body_bytes);
+        let frames = rest.map(|rest| rest.div_ceil(FRAME.len() as u64 + 1 + body_bytes));
         let info = Info {
             size: header.size,
             fourcc: header.fourcc,
             color: header.color,
             rate: header.rate,
-            frames: Some(frames),
+            frames,
             still: false,
         };
         Ok(Self { input, info, mono: header.mono, body_bytes, first, next: (0, first) })
     }
 
     /// The position of the planes of the frame whose line begins at `at`; `None` at the end of the file.
-    fn frame_line(&self, index: u64, at: u64) -> Result<Option<u64>> {
+    fn frame_line(&mut self, index: u64, at: u64) -> Result<Option<u64>> {
         let mut line = [0; 256];
         let got = self.input.read_up_to(at, &mut line)?;
         if got == 0 {
@@ -184,11 +199,14 @@ impl Reader for Y4mReader {
             }
             (number, at) = (number + 1, body + self.body_bytes);
         };
-        let left = self.input.len_bytes().saturating_sub(body);
-        if left < self.body_bytes {
+        let left = self.input.len_bytes().map(|len| len.saturating_sub(body));
+        if let Some(left) = left.filter(|left| *left < self.body_bytes) {
             let detail = format!("frame {index} has {left} bytes of {}: the file was cut", self.body_bytes);
-            let hint = format!("range = \"..{index}\" takes the whole frames before it");
-            return Err(self.input.error(body + left, detail).with_hint(hint));
+            let error = self.input.error(body + left, detail);
+            return Err(match index {
+                0 => error,
+                _ => error.with_hint(format!("range = \"..{index}\" takes the whole frames before it")),
+            });
         }
         self.next = (index + 1, body + self.body_bytes);
         for plane in 0..layout.planes().len() {

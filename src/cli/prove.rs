@@ -1,0 +1,261 @@
+//! Proofs of imports in a process of their own: the command runs itself again, as `darkframe prove-import`.
+//!
+//! In: trials of a run. Out: whether the driver lived through them; a crash or a hang is a result like any other.
+//! Not here: what a trial does (`darkframe::pipeline::runner::trial`).
+//!
+//! Results are kept in `$XDG_CACHE_HOME/darkframe/imports` (`~/.cache` where that is not set), one a line, with
+//! driver, kernel, allocator, format and size class: a known way costs the next start nothing. Lines that are none are
+//! ignored; the file may be deleted at any time.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use clap::Args;
+use darkframe::board::Board;
+use darkframe::error::{Error, Result};
+use darkframe::pipeline::runner::trial::{self, Prover, Trial};
+use darkframe::pipeline::sink::output::Output as File;
+
+/// A driver that needs longer for one import and one draw hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// As in `run`.
+    #[arg(long, value_name = "NAME|PATH")]
+    board: Option<String>,
+}
+
+/// The other process: trials on standard input, answers on standard output.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    use nix::sys::resource::{Resource, setrlimit};
+    // The crash is expected; its image is of no use. Where the limit cannot be set, a core file is no harm.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let board = arguments.board.as_deref().map_or_else(Board::detect, Board::open)?;
+    trial::serve(&board, std::io::stdin().lock(), std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the other process, which is started at the first question that the cache has no answer to.
+pub struct ChildProver {
+    board: Option<String>,
+    state: Mutex<State>,
+}
+
+struct State {
+    worker: Option<Worker>,
+    cache: Cache,
+}
+
+impl ChildProver {
+    /// `board` is what the run's board was found by.
+    ///
+    /// On a machine with DRM nodes of which nothing is known, the other process starts now, beside this one's driver.
+    pub fn new(board: Option<String>) -> Self {
+        let cache = Cache::open();
+        let nodes = std::fs::read_dir("/dev/dri").is_ok_and(|mut nodes| nodes.next().is_some());
+        let worker = match nodes && cache.results.is_empty() {
+            true => Worker::start(board.as_deref()).ok(),
+            false => None,
+        };
+        Self { board, state: Mutex::new(State { worker, cache }) }
+    }
+}
+
+impl Drop for ChildProver {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if state.worker.is_some() && state.cache.results.is_empty() {
+            // Nothing was asked: this driver imports nothing. The next start shall not begin by starting a process.
+            state.cache.store("import of nothing".into(), "ok");
+        }
+    }
+}
+
+impl Prover for ChildProver {
+    fn prove(&self, trial: &Trial) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let key = key(trial);
+        let refused = |how: &str, where_from: &str| {
+            let detail = format!("CRASH: {how} in {trial}{where_from}");
+            Err(Error::unsupported("import", detail).with_hint("this way is not used; a newer driver may do it"))
+        };
+        if let Some(known) = state.cache.results.get(&key) {
+            return match known.as_str() {
+                "ok" => Ok(()),
+                how => refused(how, &format!(" (known from {})", state.cache.name())),
+            };
+        }
+        if state.worker.is_none() {
+            match Worker::start(self.board.as_deref()) {
+                Ok(worker) => state.worker = Some(worker),
+                Err(error) => {
+                    tracing::warn!(%error, "imports are not proved in a process of their own");
+                    return Ok(());
+                }
+            }
+        }
+        let Some(worker) = &mut state.worker else { return Ok(()) };
+        match worker.ask(trial) {
+            Answer::Lived => {
+                state.cache.store(key, "ok");
+                Ok(())
+            }
+            Answer::Hung => {
+                state.worker = None;
+                refused(&format!("no answer in {} s", LIMIT.as_secs()), "")
+            }
+            Answer::Ended(status) => {
+                state.worker = None;
+                let how = match status.signal() {
+                    Some(signal) => signal_hook::low_level::signal_name(signal).unwrap_or("a signal").to_owned(),
+                    None => format!("the process ended ({status})"),
+                };
+                // Ended from outside (by a key, for want of memory), it says nothing about the driver.
+                if !matches!(how.as_str(), "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL") {
+                    state.cache.store(key, &how);
+                }
+                tracing::warn!("{how} in {trial}: this way is not used");
+                refused(&how, "")
+            }
+        }
+    }
+}
+
+/// What a result is kept under.
+fn key(trial: &Trial) -> String {
+    let class = |length: u32| length.next_power_of_two();
+    let classed = Trial {
+        size: darkframe::layout::Size::new(class(trial.size.width), class(trial.size.height)),
+        ..trial.clone()
+    };
+    let rules = if darkframe::egl::fault_rules_are_off() { ", fault rules off" } else { "" };
+    format!("{classed}{rules}").replace(['\t', '\n'], " ")
+}
+
+enum Answer {
+    Lived,
+    Hung,
+    Ended(ExitStatus),
+}
+
+/// The other process.
+struct Worker {
+    child: Child,
+    trials: Option<ChildStdin>,
+    answers: Receiver<String>,
+}
+
+impl Worker {
+    fn start(board: Option<&str>) -> std::io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--quiet", "prove-import"]);
+        if let Some(board) = board {
+            command.args(["--board", board]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let trials = child.stdin.take();
+        let (send, answers) = channel();
+        if let Some(lines) = child.stdout.take() {
+            // Ends with the process.
+            std::thread::spawn(move || {
+                for line in BufReader::new(lines).lines().map_while(|line| line.ok()) {
+                    if send.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self { child, trials, answers })
+    }
+
+    fn ask(&mut self, trial: &Trial) -> Answer {
+        if let Some(trials) = &mut self.trials {
+            // That it has ended is seen below.
+            let _ = writeln!(trials, "{}", trial.to_line());
+        }
+        match self.answers.recv_timeout(LIMIT) {
+            Ok(answer) => {
+                tracing::debug!(%trial, answer, "proved");
+                Answer::Lived
+            }
+            Err(RecvTimeoutError::Timeout) => Answer::Hung,
+            Err(RecvTimeoutError::Disconnected) => match self.child.wait() {
+                Ok(status) => Answer::Ended(status),
+                Err(_) => Answer::Hung,
+            },
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.trials = None;
+        // It may hang in the driver; whatever it holds goes with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Results of earlier runs.
+struct Cache {
+    path: Option<PathBuf>,
+    results: BTreeMap<String, String>,
+}
+
+impl Cache {
+    fn open() -> Self {
+        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+        let path = base.filter(|base| base.is_absolute()).map(|base| base.join("darkframe/imports"));
+        let text = path.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        Self { path, results: read(&text) }
+    }
+
+    fn name(&self) -> String {
+        self.path.as_ref().map_or(String::new(), |path| path.display().to_string())
+    }
+
+    /// A cache that cannot be written only costs time.
+    fn store(&mut self, key: String, result: &str) {
+        self.results.insert(key, result.to_owned());
+        let Some(path) = &self.path else { return };
+        // Another run may have written meanwhile.
+        let mut all = std::fs::read_to_string(path).map(|text| read(&text)).unwrap_or_default();
+        all.extend(self.results.clone());
+        let text: String = all.iter().map(|(key, result)| format!("{result}\t{key}\n")).collect();
+        let written = File::create(path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.commit()
+        });
+        if let Err(error) = written {
+            tracing::debug!(%error, "results of imports are not kept");
+        }
+    }
+}
+
+/// `RESULT<tab>KEY` lines; others are left out.
+fn read(text: &str) -> BTreeMap<String, String> {
+    let known = |result: &str| result == "ok" || result.starts_with("SIG") || result.starts_with("the process");
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .filter(|(result, key)| known(result) && key.starts_with("import of "))
+        .map(|(result, key)| (key.to_owned(), result.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn broken_lines_of_the_cache_are_ignored() {
+        let read = super::read("ok\timport of a\n\0\u{fffd}\nok\nSIGSEGV\timport of b\nyes\timport of c\nok\tother\n");
+        let pairs: Vec<_> = read.iter().map(|(key, result)| (key.as_str(), result.as_str())).collect();
+        assert_eq!(pairs, [("import of a", "ok"), ("import of b", "SIGSEGV")]);
+    }
+}

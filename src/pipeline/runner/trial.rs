@@ -1,0 +1,187 @@
+//! The proof of an import, for a process of its own: a driver that crashes on it then takes nobody along.
+//!
+//! In: a [`Prover`] that the caller gives, and [`Trial`]s. Out: whether a way may be tried in this process.
+//! Not here: starting processes (the command does it; this library never runs anything unasked).
+//!
+//! The other process calls [`serve`]: it opens the same display, allocates the same kind of memory, imports, draws and
+//! compares, one trial a line, and answers `ok` or `no`. Either answer means that the driver lived.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::board::{AllocatorKind, Board, EglPlatform};
+use crate::color::Color;
+use crate::device::Device;
+use crate::egl::{Context, Display};
+use crate::error::{Error, Result};
+use crate::format::Fourcc;
+use crate::gles::Gl;
+use crate::layout::Size;
+
+use super::super::description::Rate;
+use super::super::sink::Shape;
+use super::super::source::Info;
+use super::{feed, target};
+
+/// Answers for imports before this process tries them.
+pub trait Prover: Send + Sync {
+    /// Fails where the driver did not live through `trial`; the reason is for the report. Blocks until that is known.
+    ///
+    /// # Errors
+    /// `Unsupported`: the driver crashed or hung.
+    fn prove(&self, trial: &Trial) -> Result<()>;
+}
+
+/// What the memory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Sampled, each plane as an image of its own (or whole, where it is RGB).
+    Planes,
+    /// Sampled as an external image.
+    External,
+    /// Drawn into and mapped.
+    Target,
+}
+
+impl Role {
+    const ALL: [(Self, &str); 3] = [(Self::Planes, "planes"), (Self::External, "external"), (Self::Target, "target")];
+}
+
+/// One way to import memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The driver and the kernel below it, for people and as a key: `GL_RENDERER`, `GL_VERSION`, …
+    pub driver: String,
+    /// The display's platform.
+    pub platform: EglPlatform,
+    /// The node that the display was opened on, where it was one.
+    pub node: Option<PathBuf>,
+    /// What the memory is for.
+    pub role: Role,
+    /// Who makes it.
+    pub allocator: AllocatorKind,
+    /// Format of the pictures.
+    pub fourcc: Fourcc,
+    /// Size of the pictures.
+    pub size: Size,
+}
+
+impl std::fmt::Display for Trial {
+    /// `import of NV12 640x480 from udmabuf as external on …`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let role = Role::ALL.iter().find(|(role, _)| *role == self.role).map_or("", |(_, name)| name);
+        write!(f, "import of {} {} from {} as {role} on {}", self.fourcc, self.size, self.allocator, self.driver)
+    }
+}
+
+impl Trial {
+    pub(super) fn driver(gl: &Gl, display: &Display) -> String {
+        let caps = gl.caps();
+        let kernel = nix::sys::utsname::uname()
+            .map(|name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()))
+            .unwrap_or_default();
+        let node = display.node().map_or(String::new(), |node| format!(" on {}", node.driver()));
+        let driver = display.driver_name().map_or(String::new(), |name| format!(" ({name})"));
+        format!("{}{driver}, {}, {}{node}, {kernel}", caps.renderer, caps.version_text, display.platform())
+    }
+
+    /// As the other process reads it.
+    pub fn to_line(&self) -> String {
+        let role = Role::ALL.iter().find(|(role, _)| *role == self.role).map_or("", |(_, name)| name);
+        let node = self.node.as_ref().map_or("-".into(), |node| node.display().to_string());
+        let Size { width, height } = self.size;
+        format!("{role} {} {} {width}x{height} {} {node}", self.allocator, self.fourcc, self.platform)
+    }
+}
+
+impl FromStr for Trial {
+    type Err = Error;
+
+    fn from_str(line: &str) -> Result<Self> {
+        let bad = || Error::invalid("trial", format!("\"{line}\""));
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [role, allocator, fourcc, size, platform, node] = words.as_slice() else { return Err(bad()) };
+        let platforms = [EglPlatform::Gbm, EglPlatform::Device, EglPlatform::Surfaceless, EglPlatform::Default];
+        Ok(Self {
+            driver: String::new(),
+            platform: platforms.into_iter().find(|known| known.to_string() == *platform).ok_or_else(bad)?,
+            node: (*node != "-").then(|| node.into()),
+            role: Role::ALL.into_iter().find(|(_, name)| name == role).map(|(role, _)| role).ok_or_else(bad)?,
+            allocator: allocator.parse()?,
+            fourcc: fourcc.parse()?,
+            size: size.parse()?,
+        })
+    }
+}
+
+/// Carries out the trials of `input`, one a line, and answers each with a line: `ok`, or `no` and the reason.
+///
+/// # Errors
+/// Those of `Device::open`; of reading and writing.
+pub fn serve(board: &Board, input: impl BufRead, mut output: impl Write) -> Result<()> {
+    let device = Device::open(board)?;
+    // The driver starts before the first question, and once: the one that would be chosen is most likely the one asked for.
+    let mut contexts: Vec<Context> =
+        Display::open(&device).and_then(|display| Context::new(&display)).into_iter().collect();
+    let io = |error| Error::from_io("trial", "standard input or output", error);
+    for line in input.lines() {
+        let answer = match line.map_err(io)?.parse().and_then(|trial| carry_out(&device, &mut contexts, &trial)) {
+            Ok(()) => "ok".into(),
+            Err(error) => format!("no {}", error.to_string().replace('\n', " ")),
+        };
+        writeln!(output, "{answer}").and_then(|()| output.flush()).map_err(io)?;
+    }
+    Ok(())
+}
+
+fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Result<()> {
+    let node = trial.node.as_deref().map(|path| device.find(&path.to_string_lossy())).transpose()?;
+    let is_it = |context: &Context| {
+        let display = context.display();
+        display.platform() == trial.platform && display.node().map(|node| node.path()) == trial.node.as_deref()
+    };
+    let known = match contexts.iter().position(is_it) {
+        Some(known) => known,
+        None => {
+            contexts.push(Context::new(&Display::open_on(device, trial.platform, node)?)?);
+            contexts.len() - 1
+        }
+    };
+    let gl = contexts[known].make_current()?;
+    let Trial { allocator, fourcc, size, .. } = *trial;
+    match trial.role {
+        Role::Planes | Role::External => {
+            let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
+            let info = Info { size, fourcc, color, rate: None, frames: None, still: true };
+            feed::try_import(&gl, device, &info, allocator, trial.role == Role::External)
+        }
+        Role::Target => {
+            let shape = Shape { size, fourcc, rate: Rate::DEFAULT, frames: Some(1) };
+            target::import_kind(&gl, device, &shape, allocator, || Ok(())).map(|_| ())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_travels_as_a_line() {
+        let trial = Trial {
+            driver: String::new(),
+            platform: EglPlatform::Gbm,
+            node: Some("/dev/dri/card1".into()),
+            role: Role::External,
+            allocator: AllocatorKind::DmaHeap,
+            fourcc: Fourcc::NV12,
+            size: Size::new(640, 480),
+        };
+        assert_eq!(trial.to_line(), "external dma-heap NV12 640x480 gbm /dev/dri/card1");
+        assert_eq!(trial.to_line().parse::<Trial>().unwrap(), trial);
+        for bad in ["", "planes", "planes dumb NV12 0x0 gbm -", "planes dumb NV12 8x8 x11 -", "x dumb NV12 8x8 gbm -"] {
+            assert!(bad.parse::<Trial>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A long run holds what it held after its first frames: no fd and no memory is left per frame.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use darkframe::error::ErrorKind;
+use darkframe::pipeline::Description;
+use darkframe::pipeline::runner::{self, Options, Progress};
+
+/// Pattern to pass to nothing and to raw bytes in `/dev/null`: small, so that frames are many.
+const PIPELINE: &str = "[source.camera]
+pattern = \"gradient\"
+size = \"32x32\"
+
+[pass.grade]
+shader = \"shaders/copy.frag\"
+inputs = { source = \"camera\" }
+
+[sink.null]
+input = \"grade\"
+kind = \"null\"
+
+[sink.raw]
+input = \"grade\"
+file = \"/dev/null\"
+kind = \"raw\"
+";
+
+/// Frames on a machine that is not emulated; 500 are enough to see a leak of one fd a frame.
+const FRAMES: u64 = 20_000;
+const FRAMES_IN_GUEST: u64 = 500;
+const MEBIBYTE: u64 = 1 << 20;
+
+/// Resident memory of this process.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn thousands_of_frames_leave_nothing_behind() {
+    let guest = std::env::var_os("DARKFRAME_VM").is_some();
+    let frames = if guest { FRAMES_IN_GUEST } else { FRAMES };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/endurance.toml");
+    let description = Description::parse(path, PIPELINE).unwrap();
+    // (open fds, resident bytes) at a fifth of the way and at the end; looked at by the run itself, between frames.
+    let seen: Arc<Mutex<BTreeMap<u64, (usize, u64)>>> = Arc::default();
+    let progress = {
+        let seen = seen.clone();
+        move |progress: Progress| {
+            if !progress.finished && (progress.done == frames / 5 || progress.done == frames) {
+                seen.lock().unwrap().insert(progress.done, (common::open_fds(), resident_bytes()));
+            }
+        }
+    };
+    let options = Options {
+        frames: Some(format!("0..{frames}").parse().unwrap()),
+        progress: Some(Box::new(progress)),
+        ..Options::default()
+    };
+    let started = Instant::now();
+    let report = match runner::run(&description, options) {
+        Ok(report) => report,
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::NotFound) => {
+            return common::skip("egl", error);
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let edges: Vec<_> = report.sources.iter().chain(&report.sinks).map(|edge| edge.path.as_str()).collect();
+    println!("{} frames in {seconds:.1} s, {edges:?}, {seen:?}", report.frames);
+    assert_eq!(report.frames, frames);
+    if common::demanded("zero-copy") {
+        assert_eq!(edges, ["zero-copy"; 3]);
+    }
+    let seen = seen.lock().unwrap();
+    let [(early_fds, early_bytes), (late_fds, late_bytes)] = [seen[&(frames / 5)], seen[&frames]];
+    assert_eq!(early_fds, late_fds);
+    assert!(late_bytes < early_bytes + 2 * MEBIBYTE, "{early_bytes} bytes after a fifth, {late_bytes} at the end");
+    for sink in &report.sinks {
+        assert_eq!(sink.pictures, frames);
+    }
+}
