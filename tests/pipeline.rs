@@ -372,7 +372,7 @@ fn the_command_says_what_is_wrong_by_its_exit_code() {
     assert_eq!(output.status.code(), Some(2));
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(words.contains("p.toml:2:9: sink.s.input: there is no source or pass \"nobody\""), "{words}");
-    assert_eq!(darkframe(&["check", "/nowhere.toml"]).status.code(), Some(1));
+    assert_eq!(darkframe(&["check", "/nowhere.toml"]).status.code(), Some(2));
     assert_eq!(darkframe(&["fly"]).status.code(), Some(2));
     assert_eq!(darkframe(&["--version"]).status.code(), Some(0));
 }
