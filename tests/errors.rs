@@ -191,8 +191,11 @@ fn run(case: &Case) -> Vec<String> {
     let mut wrong = judge(case.name, &output, case.code, &case.words);
     let after = folder.files();
     if after != before {
-        let left: Vec<_> = after.iter().filter(|file| !before.contains(file)).collect();
-        wrong.push(format!("{}: left behind: {left:?}", case.name));
+        // Pictures of frames before the fault stay, if they are whole.
+        let left: Vec<_> = after.iter().filter(|file| !before.contains(file) && image::open(file).is_err()).collect();
+        if !left.is_empty() {
+            wrong.push(format!("{}: left behind: {left:?}", case.name));
+        }
     }
     wrong
 }
@@ -593,7 +596,7 @@ fn machine() {
         case("board of alignment 0", 2, &["b.toml:3:1", "alignments start at 1"])
             .file("b.toml", board("name = \"x\"\n[allocate]\nstride-align-bytes = 0\n"))
             .more(&["--board", "./b.toml"]),
-        case("8 files", 1, &["EMFILE", "RLIMIT_NOFILE"]).shell("ulimit -n 8;"),
+        case("5 files", 1, &["oo many open files"]).shell("ulimit -n 5;"),
         case("little memory", 1, &["darkframe: error: "]).edit("64x48", "4096x4096").shell("ulimit -v 300000;"),
         case("a picture larger than the driver's textures", 1, &["camera", "40000x40000", "textures end at"])
             .edit("64x48", "40000x40000"),
