@@ -255,8 +255,9 @@ fn four_pixels_a_fragment_are_those_of_one_a_fragment() {
     std::fs::write(folder.0.join("state.frag"), format!("float sum;\n{tail}")).unwrap();
     let mut by_fours = 0;
     let copy = "";
-    #[allow(clippy::type_complexity)] // a table, read once
-    let cases: [(&str, (usize, usize), usize, &str, &str, &str, u32); 11] = [
+    // Format, size, bytes of all planes in half luma planes, siting, filter, shader, pixels a fragment.
+    type Case = (&'static str, (usize, usize), usize, &'static str, &'static str, &'static str, u32);
+    let cases: [Case; 11] = [
         ("NV12", (64, 36), 3, "left", "linear", copy, 4),
         ("NV12", (64, 36), 3, "center", "linear", "old", 4),
         ("NV21", (20, 37), 3, "top-left", "linear", "new", 4),

@@ -147,7 +147,8 @@ impl Plan {
             let info = self.sources[source].info();
             info.size == self.sizes[pass]
                 && feeds(*feed).count() == 1
-                && shader.is_none_or(|shader| shader.is_pointwise(name))
+                // Named in its text, the input is a name that `is_repeatable` has looked at.
+                && shader.is_none_or(|shader| shader.is_pointwise(name) && shader.text.contains(name.as_str()))
                 && views_of_four(info.fourcc, info.size).is_some()
         };
         is_plain
