@@ -66,6 +66,7 @@ impl<'scope> SourceFeed<'scope> {
         frames: Frames,
     ) -> Result<Self> {
         let info = source.info().clone();
+        gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
         let views = views_of(&info)?;
         let count = if info.still { 1 } else { BUFFERS };
         let way = import_all(gl, job, &info, &views, count)

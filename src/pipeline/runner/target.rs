@@ -152,6 +152,7 @@ impl Target {
     /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
     pub(super) fn new(gl: &Gl, job: &Job<'_>, name: &str, shape: &Shape, memory: Option<Vec<Buffer>>) -> Result<Self> {
         let Shape { size, fourcc, .. } = *shape;
+        gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let Some(memory) = memory else {
             let framebuffers = vec![plain(gl, size, fourcc)?];
             return Ok(Self { size, fourcc, framebuffers, current: 0, out: Out::Nowhere, edge: None });
