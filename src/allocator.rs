@@ -218,7 +218,7 @@ impl Device {
         for kind in order {
             if kind == AllocatorKind::Memfd && (request.require_dma_buf || request.touches_hardware()) {
                 let why = "hardware needs a dma-buf, and a memfd is none";
-                refusals.push((kind.to_string(), Error::unsupported("memfd", why)));
+                refusals.push((kind.to_string(), Error::unsupported("require_dma_buf", why)));
                 continue;
             }
             let allocators = match self.allocators(kind) {
@@ -231,7 +231,9 @@ impl Device {
             for allocator in allocators {
                 match allocator.allocate(&request) {
                     Ok(mut buffer) => {
-                        let asked = format!("asked for {}, got {}", self.wish(&request), buffer.layout());
+                        let bytes: u64 = buffer.object_bytes().sum();
+                        let asked =
+                            format!("asked for {}, got {} in {bytes} bytes", self.wish(&request), buffer.layout());
                         let reasons = refusals.iter().map(|(name, error)| format!("not {name}: {error}"));
                         buffer.explain(reasons.chain([asked]).collect());
                         tracing::debug!(allocator = allocator.name(), layout = %buffer.layout(), "allocated");

@@ -201,6 +201,16 @@ impl Buffer {
         self.0.objects[usize::from(self.0.plane_object[index])].size_bytes
     }
 
+    /// Size of each distinct object, padding included.
+    pub fn object_bytes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.objects.iter().map(|object| object.size_bytes)
+    }
+
+    /// Identity of the memory that holds plane `index`.
+    pub(crate) fn plane_id(&self, index: usize) -> MemoryId {
+        self.0.objects[usize::from(self.0.plane_object[index])].id
+    }
+
     /// Identity of the memory of each distinct object.
     pub fn ids(&self) -> impl Iterator<Item = MemoryId> + '_ {
         self.0.objects.iter().map(|object| object.id)
@@ -220,6 +230,18 @@ impl Buffer {
     /// `InvalidInput` where another guard is in the way; `Unsupported` where the memory has no CPU access.
     pub fn map(&self, access: Access) -> Result<Map<'_>> {
         Map::new(self, access)
+    }
+
+    /// Makes every page of the memory present, where the kernel can do that at once: a first access then costs no faults.
+    ///
+    /// # Errors
+    /// `Unsupported` where the memory has no CPU access.
+    #[doc(alias = "MADV_POPULATE_WRITE")]
+    pub fn populate(&self) -> Result<()> {
+        for object in &self.0.objects {
+            object.mapping(true)?.populate();
+        }
+        Ok(())
     }
 
     /// The implicit fences to wait for before `access`, merged into one.

@@ -12,6 +12,7 @@ use std::fmt;
 pub mod context;
 mod device_list;
 pub mod display;
+mod export;
 mod faults;
 pub mod formats;
 mod functions;

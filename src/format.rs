@@ -247,6 +247,12 @@ impl PlaneFormat {
         luma_stride_bytes * numerator / denominator
     }
 
+    /// The smallest luma stride of which this plane's share holds `row_bytes`.
+    pub const fn luma_stride_for(&self, row_bytes: u64, luma: &PlaneFormat) -> u64 {
+        let (numerator, denominator) = self.share(luma);
+        (row_bytes * denominator).div_ceil(numerator)
+    }
+
     /// Bytes per luma column of this plane divided by those of `luma`, as a fraction.
     const fn share(&self, luma: &PlaneFormat) -> (u64, u64) {
         (

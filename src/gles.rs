@@ -10,6 +10,7 @@
 pub mod fences;
 pub mod framebuffer;
 pub mod gl;
+mod image;
 pub(crate) mod names;
 pub mod program;
 pub mod readback;

@@ -254,10 +254,15 @@ impl Layout {
             let row_bytes = plane.row_bytes(padded.width);
             let mut stride = align_up(row_bytes, constraints.stride_align_bytes).ok_or_else(overflow)?;
             if index == 0 {
-                // With derived strides each chroma stride follows from the first: its share must be aligned as well.
-                let share = if constraints.derived_strides { format.widest_share() } else { 1 };
-                let align = constraints.stride_align_bytes.checked_mul(share).ok_or_else(overflow)?;
-                stride = align_up(stride, align).ok_or_else(overflow)?;
+                if constraints.derived_strides {
+                    // Each chroma stride follows from this one: its share must hold a chroma row, and be aligned.
+                    for chroma in &format.planes[1..] {
+                        stride = stride.max(chroma.luma_stride_for(chroma.row_bytes(padded.width), plane));
+                    }
+                    let share = format.widest_share();
+                    let align = constraints.stride_align_bytes.checked_mul(share).ok_or_else(overflow)?;
+                    stride = align_up(stride, align).ok_or_else(overflow)?;
+                }
                 luma_stride = stride;
             } else if constraints.derived_strides {
                 stride = plane.derived_stride(luma_stride, &format.planes[0]);

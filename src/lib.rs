@@ -1,4 +1,22 @@
 //! Headless EGL / OpenGL ES rendering into dma-bufs, for boards that have a GPU and no display.
+//!
+//! The crate reads in one direction; each step takes the step before by reference and returns the next by value:
+//!
+//! ```text
+//!  board ─▶ device ─▶ allocator ─▶ buffer ─▶ image ─▶ texture / framebuffer ─▶ pass ─▶ sink
+//!  TOML     nodes     Request      planes    EGLImage  GL names                draw     frame leaves
+//!                                    └───────── Frame = Buffer + Fence + colour + time ─────────┘
+//! ```
+//!
+//! Start with [`board::Board`] and [`device::Device`]; make memory with [`device::Device::allocate`]; give it to the GPU
+//! with [`egl::Image::import`]; draw into it through [`gles`]; read it with [`buffer::Buffer::map`], or hand its fds on.
+//! [`pipeline`] does all of that from one TOML file.
+//!
+//! Row 0 is the top row of the picture and the first row in memory, everywhere.
+//!
+//! # Cargo features
+//! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
+//! - `cli` (default): the command `darkframe`.
 
 pub mod allocator;
 pub mod board;
@@ -17,3 +35,8 @@ pub mod pipeline;
 pub mod pool;
 pub mod probe;
 mod sys;
+
+/// The Rust blocks of the README are compiled as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -179,7 +179,7 @@ fn images_outlive_what_they_were_made_of() {
     drop(first);
     assert_eq!(second.size(), layout.size);
     for _ in 0..50 {
-        drop(Image::import(&display, second.buffer()).unwrap());
+        drop(Image::import(&display, second.buffer().unwrap()).unwrap());
     }
     // The display goes with its last user, which is this image.
     drop(display);

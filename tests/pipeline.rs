@@ -246,6 +246,67 @@ fn every_yuv_format_arrives_as_rgb() {
 }
 
 #[test]
+fn four_pixels_a_fragment_are_those_of_one_a_fragment() {
+    let folder = Folder::new("four");
+    let (input, out) = (folder.0.join("in.raw"), folder.0.join("out.rgba"));
+    let tail = "uniform float gain;\nvec4 pixel(vec2 uv) {\n  return vec4(a().rgb * gain + vec3(uv * 0.2, time), uv.x * uv.y);\n}\n";
+    std::fs::write(folder.0.join("old.frag"), tail).unwrap();
+    std::fs::write(folder.0.join("new.frag"), format!("#version 300 es\n{tail}")).unwrap();
+    std::fs::write(folder.0.join("state.frag"), format!("float sum;\n{tail}")).unwrap();
+    let mut by_fours = 0;
+    let copy = "";
+    // Format, size, bytes of all planes in half luma planes, siting, filter, shader, pixels a fragment.
+    type Case = (&'static str, (usize, usize), usize, &'static str, &'static str, &'static str, u32);
+    let cases: [Case; 11] = [
+        ("NV12", (64, 36), 3, "left", "linear", copy, 4),
+        ("NV12", (64, 36), 3, "center", "linear", "old", 4),
+        ("NV21", (20, 37), 3, "top-left", "linear", "new", 4),
+        ("NV12", (20, 37), 3, "left", "nearest", "old", 4),
+        ("NV16", (4, 5), 4, "left", "linear", "old", 4),
+        ("YUV420", (64, 36), 3, "left", "linear", "old", 4),
+        ("YVU420", (8, 3), 3, "center", "nearest", "new", 4),
+        ("YUV422", (32, 18), 4, "center", "linear", copy, 4),
+        ("NV12", (62, 36), 3, "left", "linear", copy, 1),
+        ("YUV444", (64, 36), 6, "left", "linear", copy, 1),
+        ("NV12", (64, 36), 3, "left", "linear", "state", 1),
+    ];
+    for (format, (w, h), halves, siting, filter, shader, wanted) in cases {
+        // Every code, and steps between neighbours.
+        let ch = if halves == 3 { h.div_ceil(2) } else { h };
+        let bytes = w * h + if halves == 6 { 2 * w * h } else { w * ch };
+        let noise = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) >> 13) as u8;
+        std::fs::write(&input, (0..2 * bytes).map(noise).collect::<Vec<u8>>()).unwrap();
+        let pass = match shader {
+            "" => String::new(),
+            shader => format!(
+                "[pass.p]\nshader = \"{}\"\ninputs = {{ a = \"s\" }}\nfilter = \"{filter}\"\nuniforms = {{ gain = 0.7 }}\n",
+                folder.0.join(shader).with_extension("frag").display()
+            ),
+        };
+        let mut pictures = Vec::new();
+        for optimize in [true, false] {
+            let text = format!(
+                "optimize = {optimize}\n[source.s]\nfile = \"{}\"\nformat = \"{format}\"\nsize = \"{w}x{h}\"\nrate = 5\ncolor = {{ matrix = \"bt709\", siting = \"{siting}\" }}\n{pass}[sink.o]\ninput = \"{}\"\nfile = \"{}\"\n",
+                input.display(),
+                if pass.is_empty() { "s" } else { "p" },
+                out.display()
+            );
+            let Some(report) = run(&text) else { return };
+            let fragment = report.passes[0].pixels_per_fragment;
+            assert!(fragment == 1 || (optimize && fragment == wanted), "{format} {w}x{h} {shader}: {fragment}");
+            by_fours += u32::from(fragment == 4);
+            pictures.push(std::fs::read(&out).unwrap());
+        }
+        assert_eq!(pictures[0].len(), 2 * w * h * 4);
+        let apart = pictures[0].iter().zip(&pictures[1]).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(apart <= Some(1), "{format} {w}x{h} {siting} {filter} {shader}: {apart:?} codes apart");
+    }
+    if by_fours == 0 {
+        println!("SKIP four pixels a fragment: this driver is a GPU's, has OpenGL ES 2 only, or imports dma-bufs");
+    }
+}
+
+#[test]
 fn versions_built_ins_and_other_formats() {
     let folder = Folder::new("built-ins");
     let shader = folder.0.join("a.frag");

@@ -8,9 +8,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::Command;
 
+use common::draw::{program, sampled};
 use common::{or_skip, skip};
 use darkframe::allocator::{Allocator, Request, Usage};
 use darkframe::board::{AllocatorKind, Board, EglPlatform};
@@ -19,8 +19,7 @@ use darkframe::device::{Device, DrmNode};
 use darkframe::egl::{Context, Display, Image};
 use darkframe::error::{Error, ErrorKind, Result};
 use darkframe::format::Fourcc;
-use darkframe::gles::program::{Program, ProgramSource, ShaderVersion, Uniform};
-use darkframe::gles::{Filter, Framebuffer, Gl, Renderbuffer, Texture, TextureOptions, readback, yuv};
+use darkframe::gles::{Framebuffer, Gl, Renderbuffer, Texture};
 use darkframe::layout::{Constraints, Size};
 
 /// Not a multiple of 16, so that a stride taken for a width shows.
@@ -29,6 +28,7 @@ const SIZE: Size = Size::new(52, 37);
 /// What is known: (part of `GL_VERSION`, display, allocator, why it fails or `None` where it works). A part of each name
 /// is enough, `*` is any, the first row that fits counts; what fits no row must work.
 const FAULTS: &[(&str, &str, &str, Option<&str>)] = &[
+    ("Mesa 25", "(no DRM)", "*", None),
     ("Mesa 25", " render)", "*", Some(MAPS_THROUGH_ITS_NODE)),
     ("Mesa 25", "gbm(virtio_gpu)", "(virtio_gpu)", None),
     ("Mesa 25", "gbm(vgem)", "(vgem)", None),
@@ -69,20 +69,6 @@ void main() {
     gl_FragColor = vec4(p.x * 4.0 + 3.0, p.y * 6.0 + 1.0, p.x * 2.0 + p.y * 3.0, 255.0) / 255.0;
 }";
 
-fn program(gl: &Gl, prelude: &str, body: &str) -> Result<Program> {
-    Program::new(
-        gl,
-        &ProgramSource {
-            name: "test",
-            version: ShaderVersion::Essl100,
-            vertex: &yuv::glsl_vertex(ShaderVersion::Essl100, &[])?,
-            prelude,
-            body,
-            body_path: Path::new("test.frag"),
-        },
-    )
-}
-
 /// Draws the pattern into `target` and waits until it is there.
 fn draw_pattern(gl: &Gl, target: &Framebuffer) -> Result<()> {
     let program = program(gl, "precision highp float;\n", DRAW_PATTERN)?;
@@ -92,29 +78,6 @@ fn draw_pattern(gl: &Gl, target: &Framebuffer) -> Result<()> {
         fence.wait(None)?;
     }
     gl.check()
-}
-
-/// Copies `texture` texel by texel into memory of its own and reads it back.
-fn sampled(gl: &Gl, texture: &Texture, external: bool) -> Result<Vec<u8>> {
-    let (extension, sampler) = match external {
-        true => ("#extension GL_OES_EGL_image_external : require\n", "samplerExternalOES"),
-        false => ("", "sampler2D"),
-    };
-    let prelude = format!("{extension}precision highp float;\nuniform highp {sampler} image;\nuniform vec2 size;\n");
-    let body = "void main() { gl_FragColor = texture2D(image, gl_FragCoord.xy / size); }";
-    let program = program(gl, &prelude, body)?;
-    let options = TextureOptions { filter: Filter::Nearest, ..TextureOptions::default() };
-    let target = Framebuffer::new(gl, Texture::new(gl, texture.size(), &options)?)?;
-    texture.set_filter(gl, Filter::Nearest)?;
-    texture.bind(gl, 0)?;
-    program.set(gl, "image", Uniform::Sampler(0))?;
-    program.set(gl, "size", Uniform::Vec2([texture.size().width as f32, texture.size().height as f32]))?;
-    target.bind(gl)?;
-    program.draw_triangle(gl)?;
-    let mut pixels = vec![0; texture.size().pixels() as usize * 4];
-    readback::read_pixels(gl, &target, &mut pixels)?;
-    gl.check()?;
-    Ok(pixels)
 }
 
 fn write_pattern(buffer: &Buffer) -> Result<()> {
@@ -169,18 +132,18 @@ fn try_use(bench: &Bench, gl: &Gl, allocator: &dyn Allocator, name: &str) -> Res
         }
         "2d" => {
             write_pattern(&buffer)?;
-            compare_pixels(&sampled(gl, &Texture::from_image(gl, &import()?)?, false)?)
+            compare_pixels(&sampled(gl, &Texture::from_image(gl, &import()?)?)?)
         }
         "external" => {
             write_pattern(&buffer)?;
-            compare_pixels(&sampled(gl, &Texture::external(gl, &import()?)?, true)?)
+            compare_pixels(&sampled(gl, &Texture::external(gl, &import()?)?)?)
         }
         // The CPU writes after the GPU has read: the same texture must show the new bytes when it is bound again.
         "map" => {
             let texture = Texture::from_image(gl, &import()?)?;
-            sampled(gl, &texture, false)?;
+            sampled(gl, &texture)?;
             write_pattern(&buffer)?;
-            compare_pixels(&sampled(gl, &texture, false)?)
+            compare_pixels(&sampled(gl, &texture)?)
         }
         // Only an fd is kept: GEM handles, buffer objects, mappings, the first image all go.
         "survive" => {
@@ -192,7 +155,7 @@ fn try_use(bench: &Bench, gl: &Gl, allocator: &dyn Allocator, name: &str) -> Res
             let again = Buffer::from_fds(layout, vec![fd])?;
             let texture = Texture::from_image(gl, &Image::import(&bench.display, &again)?)?;
             drop(again);
-            compare_pixels(&sampled(gl, &texture, false)?)
+            compare_pixels(&sampled(gl, &texture)?)
         }
         // A fence given to the buffer by the kernel or by EGL is waited for, and ours becomes known.
         "fence" => {
@@ -227,7 +190,8 @@ fn display_name(platform: EglPlatform, node: Option<&DrmNode>) -> String {
 fn displays(device: &Device) -> Vec<(String, EglPlatform, Option<&DrmNode>)> {
     let gbm = device.nodes().iter().map(|node| (EglPlatform::Gbm, Some(node)));
     let all = gbm.chain([(EglPlatform::Surfaceless, None)]);
-    all.map(|(platform, node)| (display_name(platform, node), platform, node)).collect()
+    let place = if device.nodes().is_empty() { "(no DRM)" } else { "" };
+    all.map(|(platform, node)| (display_name(platform, node) + place, platform, node)).collect()
 }
 
 /// The child: all uses of one allocator kind on one display, told line by line: `USE name: ok | why`.

@@ -165,7 +165,7 @@ pub(super) fn open_all(device: &Device) -> Result<Vec<Arc<dyn Allocator>>> {
     }
     if found.is_empty() {
         return Err(refused.unwrap_or_else(|| {
-            Error::new(ErrorKind::NotFound, "dumb", "there is no primary DRM node (/dev/dri/card*)")
+            Error::new(ErrorKind::NotFound, "/dev/dri/card*", "there is no primary DRM node")
                 .with_hint("load the display driver, or allocate from a dma-heap")
         }));
     }

@@ -227,7 +227,7 @@ pub(super) fn open_all(device: &Device) -> Result<Vec<Arc<dyn Allocator>>> {
     }
     match (found.is_empty(), refused) {
         (true, Some(error)) => Err(error),
-        (true, None) => Err(Error::unsupported("gbm", "there is no DRM node")),
+        (true, None) => Err(Error::unsupported("/dev/dri", "there is no DRM node")),
         _ => Ok(found),
     }
 }

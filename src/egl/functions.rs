@@ -22,6 +22,10 @@ pub(crate) struct Functions {
     pub(crate) destroy_sync: Option<unsafe extern "system" fn(Handle, Handle) -> u32>,
     pub(crate) client_wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32, u64) -> i32>,
     pub(crate) wait_sync: Option<unsafe extern "system" fn(Handle, Handle, i32) -> i32>,
+    /// Display, image, fourcc, number of planes, modifiers.
+    pub(super) export_query: Option<unsafe extern "system" fn(Handle, Handle, *mut i32, *mut i32, *mut u64) -> u32>,
+    /// Display, image, fds, strides, offsets.
+    pub(super) export: Option<unsafe extern "system" fn(Handle, Handle, *mut i32, *mut i32, *mut i32) -> u32>,
     pub(crate) dup_native_fence_fd: Option<unsafe extern "system" fn(Handle, Handle) -> i32>,
 }
 
@@ -42,6 +46,7 @@ impl Functions {
         let fence_sync = extensions.has("EGL_KHR_fence_sync");
         let native_fence = extensions.has("EGL_ANDROID_native_fence_sync");
         let khr_sync = fence_sync || native_fence || extensions.has("EGL_KHR_reusable_sync");
+        let export = extensions.has("EGL_MESA_image_dma_buf_export");
         let khr_wait = extensions.has("EGL_KHR_wait_sync");
         let mut functions = Self {
             display_driver_name: load!(extensions.has("EGL_MESA_query_driver"), c"eglGetDisplayDriverName"),
@@ -55,6 +60,8 @@ impl Functions {
             destroy_sync: load!(core, c"eglDestroySync"),
             client_wait_sync: load!(core, c"eglClientWaitSync"),
             wait_sync: load!(khr_wait, c"eglWaitSyncKHR"),
+            export_query: load!(export, c"eglExportDMABUFImageQueryMESA"),
+            export: load!(export, c"eglExportDMABUFImageMESA"),
             dup_native_fence_fd: load!(native_fence, c"eglDupNativeFenceFDANDROID"),
         };
         if functions.destroy_image.is_none() {

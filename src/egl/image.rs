@@ -1,7 +1,7 @@
 //! Images: a buffer's memory as the GPU sees it, without a copy.
 //!
 //! In: a [`Buffer`] of dma-bufs. Out: an [`Image`] to make textures and render targets of (`gles`).
-//! Not here: YUV conversion by own shaders (`gles::yuv`), which imports planes one by one with [`ImportOptions::plane`].
+//! Not here: the way back (`export`), images of textures (`gles::image`), YUV conversion by own shaders (`gles::yuv`), which imports planes one by one with [`ImportOptions::plane`].
 //!
 //! File descriptors stay the buffer's: EGL takes references of its own, on success only.
 //!
@@ -79,7 +79,7 @@ impl Default for ImportOptions {
     }
 }
 
-/// An EGLImage over the memory of a [`Buffer`], which it keeps. Clones share it; usable from any thread.
+/// An EGLImage over the memory of a [`Buffer`], which it keeps, or over a texture's ([`Image::from_texture`]). Clones share it; usable from any thread.
 #[derive(Clone)]
 pub struct Image(Arc<Inner>);
 
@@ -87,7 +87,8 @@ struct Inner {
     // Destroyed before the buffer's memory goes.
     raw: RawImage,
     display: Display,
-    buffer: Buffer,
+    /// `None` where it was made of a texture.
+    buffer: Option<Buffer>,
     fourcc: Fourcc,
     size: Size,
     modifier: Option<Modifier>,
@@ -136,12 +137,18 @@ impl Image {
         Ok(Self(Arc::new(Inner {
             raw,
             display: display.clone(),
-            buffer: buffer.clone(),
+            buffer: Some(buffer.clone()),
             fourcc: view.fourcc,
             size: view.size,
             modifier,
             external_only,
         })))
+    }
+
+    /// Takes an image of a texture's storage, which lives while the image does.
+    pub(crate) fn from_raw(display: &Display, raw: RawImage, fourcc: Fourcc, size: Size) -> Self {
+        let display = display.clone();
+        Self(Arc::new(Inner { raw, display, buffer: None, fourcc, size, modifier: None, external_only: false }))
     }
 
     /// Size in pixels: of the view, where one plane was imported.
@@ -164,12 +171,12 @@ impl Image {
         self.0.external_only
     }
 
-    /// The memory.
-    pub fn buffer(&self) -> &Buffer {
-        &self.0.buffer
+    /// The memory that was imported; `None` for an image of a texture ([`Image::export`] may give its memory out).
+    pub fn buffer(&self) -> Option<&Buffer> {
+        self.0.buffer.as_ref()
     }
 
-    /// The display it was imported into.
+    /// The display it belongs to.
     pub fn display(&self) -> &Display {
         &self.0.display
     }

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
 
+use super::context::Current;
 use super::library::Library;
 use super::{Context, Display, EglError};
 use crate::board::EglPlatform;
@@ -13,6 +14,9 @@ use crate::device::{Device, DrmNode};
 type Handle = *mut c_void;
 
 const LINUX_DMA_BUF_EXT: u32 = 0x3270;
+const GL_TEXTURE_2D_KHR: u32 = 0x30B1;
+const GL_TEXTURE_LEVEL_KHR: i32 = 0x30BC;
+const IMAGE_PRESERVED: i32 = 0x30D2;
 const NONE: i32 = 0x3038;
 
 pub use super::display::Limit;
@@ -103,6 +107,30 @@ pub fn create_image_with(
         Forbidden::Buffer => (null(), std::ptr::without_provenance_mut(1)),
         Forbidden::Context(context) => (context.as_ptr(), null()),
     };
+    // SAFETY: for this target the driver checks both handles and follows neither.
+    unsafe { create(display, context, LINUX_DMA_BUF_EXT, buffer, attributes, entry) }
+}
+
+/// `eglCreateImage` with `EGL_GL_TEXTURE_2D_KHR`: level 0 of a texture of the context that is current.
+pub(crate) fn create_image_of_texture(current: &Current, texture: std::num::NonZeroU32) -> Result<RawImage, EglError> {
+    let buffer = std::ptr::without_provenance_mut(texture.get() as usize);
+    let attributes = [GL_TEXTURE_LEVEL_KHR, 0, IMAGE_PRESERVED, 1];
+    // SAFETY: the context is live and current; the client buffer is a name, which the driver looks up.
+    unsafe {
+        create(current.display(), current.context().as_ptr(), GL_TEXTURE_2D_KHR, buffer, &attributes, Entry::Best)
+    }
+}
+
+/// # Safety
+/// `context` and `buffer` are what `target` demands, or what it makes the driver refuse unseen.
+unsafe fn create(
+    display: &Display,
+    context: Handle,
+    target: u32,
+    buffer: Handle,
+    attributes: &[i32],
+    entry: Entry,
+) -> Result<RawImage, EglError> {
     let functions = display.functions();
     clear_driver_message();
     display.library().last_error();
@@ -117,14 +145,15 @@ pub fn create_image_with(
                 }
             }
             list.push(NONE as usize);
-            // SAFETY: the list ends with EGL_NONE; the driver checks its values and copies what it keeps.
-            unsafe { create(display.raw(), context, LINUX_DMA_BUF_EXT, buffer, list.as_ptr()) }
+            // SAFETY: the list ends with EGL_NONE; the driver checks its values and copies what it keeps; the rest is the
+            // caller's promise.
+            unsafe { create(display.raw(), context, target, buffer, list.as_ptr()) }
         }
         (_, _, Some(create)) => {
             let mut list = attributes.to_vec();
             list.push(NONE);
             // SAFETY: as above.
-            unsafe { create(display.raw(), context, LINUX_DMA_BUF_EXT, buffer, list.as_ptr()) }
+            unsafe { create(display.raw(), context, target, buffer, list.as_ptr()) }
         }
         _ => return Err(EglError(0x3008)),
     };

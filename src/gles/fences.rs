@@ -62,7 +62,10 @@ impl Gl {
                     if tried.is_ok() { FenceWay::ClientWait } else { FenceWay::Finish }
                 }
             };
-            let ways = FenceWays { out, into: if into.is_ok() { FenceWay::NativeFence } else { FenceWay::ClientWait } };
+            // llvmpipe waits in eglWaitSync, on this thread, without an end, and takes a failed fence for a signaled one:
+            // our own wait costs the same and has neither fault.
+            let on_gpu = into.is_ok() && !self.caps().is_software;
+            let ways = FenceWays { out, into: if on_gpu { FenceWay::NativeFence } else { FenceWay::ClientWait } };
             tracing::debug!(out = %ways.out, into = %ways.into, "fences");
             ways
         })
@@ -98,10 +101,12 @@ impl Gl {
         }
     }
 
-    /// Lets the work that follows wait for `fence`: on the GPU where native fences work, else on this thread.
+    /// Lets the work that follows wait for `fence`: on the GPU where native fences work, else on this thread. Software
+    /// rasterisers have no GPU that could wait.
     ///
     /// # Errors
-    /// `Timeout` after ten seconds; `Failed` where the work behind the fence failed.
+    /// `Timeout` after ten seconds and `Failed` where the work behind the fence failed: on this thread only. A GPU takes
+    /// a failed fence for a signaled one.
     pub fn wait_fence(&self, fence: &Fence) -> Result<()> {
         if self.fence_ways().into == FenceWay::NativeFence {
             let waited = Sync::import(self.current(), fence).and_then(|sync| sync.wait_on_gpu(self.current()));

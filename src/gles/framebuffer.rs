@@ -19,6 +19,7 @@ pub struct Framebuffer {
     attachment: Attachment,
     size: Size,
     fourcc: Fourcc,
+    four_wide: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,19 @@ impl Framebuffer {
         gl.check_name(texture.name(), "glFramebufferTexture2D")?;
         let (size, fourcc) = (texture.size(), texture.fourcc());
         Self::attach(gl, Attachment::Texture(texture), size, fourcc)
+    }
+
+    /// Makes a framebuffer of `size` whose fragments make four pixels each that lie side by side, as bytes R, G, B, A in
+    /// a `uvec4`: for rasterisers on the CPU, where a fragment costs more than its arithmetic. No shader samples it.
+    ///
+    /// # Errors
+    /// `Unsupported`: OpenGL ES 2, or a width that four does not divide.
+    pub fn four_wide(gl: &Gl, size: Size) -> Result<Self> {
+        let texture = Texture::four_wide(gl, size)?;
+        let mut framebuffer = Self::attach(gl, Attachment::Texture(texture), size, Fourcc::ABGR8888)?;
+        framebuffer.four_wide = true;
+        framebuffer.bind(gl)?;
+        Ok(framebuffer)
     }
 
     /// Makes a framebuffer that draws into `renderbuffer`, and binds it.
@@ -85,7 +99,7 @@ impl Framebuffer {
             return Err(Error::unsupported("glCheckFramebufferStatus", detail)
                 .with_hint("draw into ABGR8888 (GL_RGBA8), which every driver takes"));
         }
-        let framebuffer = Self { name, attachment, size, fourcc };
+        let framebuffer = Self { name, attachment, size, fourcc, four_wide: false };
         framebuffer.bind(gl)?;
         Ok(framebuffer)
     }
@@ -98,7 +112,7 @@ impl Framebuffer {
     /// `InvalidInput`: made with another context.
     pub fn bind(&self, gl: &Gl) -> Result<()> {
         gl.check_name(&self.name, "glBindFramebuffer")?;
-        let (width, height) = (self.size.width as i32, self.size.height as i32);
+        let (width, height) = (self.fragments().width as i32, self.size.height as i32);
         // SAFETY: a context is current; the name lives in it.
         unsafe {
             gl.glow().bind_framebuffer(glow::FRAMEBUFFER, Some(glow::NativeFramebuffer(self.name.raw())));
@@ -125,6 +139,16 @@ impl Framebuffer {
     /// Size in pixels.
     pub fn size(&self) -> Size {
         self.size
+    }
+
+    /// Fragments of a draw over the whole target.
+    pub(super) fn fragments(&self) -> Size {
+        Size { width: if self.four_wide { self.size.width / 4 } else { self.size.width }, ..self.size }
+    }
+
+    /// Made with [`Framebuffer::four_wide`].
+    pub fn is_four_wide(&self) -> bool {
+        self.four_wide
     }
 
     /// The format of its attachment.

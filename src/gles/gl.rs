@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use glow::HasContext;
 
-use super::names::{Kind, Name, Queue};
+use super::names::{Dead, Kind, Name, Queue, SyncName};
 use crate::egl::context::Current;
 use crate::egl::library::{Library, parse_version};
 use crate::egl::{Context, Display, Extensions, FenceWays};
@@ -265,18 +265,18 @@ impl Gl {
         let mut names = self.shared.own_names.drain();
         names.extend(self.shared.group_names.drain());
         let glow = self.glow();
-        for (kind, raw) in &names {
-            let raw = *raw;
+        for dead in &names {
             // SAFETY: the name was made in this context's share group (framebuffers: in this context) and its only
             // owner is gone.
             unsafe {
-                match kind {
-                    Kind::Texture => glow.delete_texture(glow::NativeTexture(raw)),
-                    Kind::Renderbuffer => glow.delete_renderbuffer(glow::NativeRenderbuffer(raw)),
-                    Kind::Framebuffer => glow.delete_framebuffer(glow::NativeFramebuffer(raw)),
-                    Kind::Buffer => glow.delete_buffer(glow::NativeBuffer(raw)),
-                    Kind::Program => glow.delete_program(glow::NativeProgram(raw)),
-                    Kind::Shader => glow.delete_shader(glow::NativeShader(raw)),
+                match *dead {
+                    Dead::Name(Kind::Texture, raw) => glow.delete_texture(glow::NativeTexture(raw)),
+                    Dead::Name(Kind::Renderbuffer, raw) => glow.delete_renderbuffer(glow::NativeRenderbuffer(raw)),
+                    Dead::Name(Kind::Framebuffer, raw) => glow.delete_framebuffer(glow::NativeFramebuffer(raw)),
+                    Dead::Name(Kind::Buffer, raw) => glow.delete_buffer(glow::NativeBuffer(raw)),
+                    Dead::Name(Kind::Program, raw) => glow.delete_program(glow::NativeProgram(raw)),
+                    Dead::Name(Kind::Shader, raw) => glow.delete_shader(glow::NativeShader(raw)),
+                    Dead::Sync(raw) => glow.delete_sync(raw),
                 }
             }
         }
@@ -358,6 +358,16 @@ impl Gl {
     pub(super) fn name(&self, kind: Kind, raw: NonZeroU32) -> Name {
         let queue = if kind == Kind::Framebuffer { &self.shared.own_names } else { &self.shared.group_names };
         Name::new(kind, raw, queue)
+    }
+
+    /// Wraps a new sync.
+    pub(super) fn sync_name(&self, raw: glow::NativeFence) -> SyncName {
+        SyncName::new(raw, &self.shared.group_names)
+    }
+
+    /// Whether `sync` belongs to this share group.
+    pub(super) fn owns_sync(&self, sync: &SyncName) -> bool {
+        sync.is_of(&self.shared.group_names)
     }
 
     /// Fails where `name` belongs to another context.

@@ -9,7 +9,7 @@ use glow::HasContext;
 
 use super::framebuffer::Framebuffer;
 use super::gl::Gl;
-use super::names::{Kind, Name};
+use super::names::{Kind, Name, SyncName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Size;
 
@@ -25,17 +25,22 @@ pub fn read_pixels(gl: &Gl, framebuffer: &Framebuffer, out: &mut [u8]) -> Result
     let size = framebuffer.size();
     check_len(size, out.len())?;
     framebuffer.bind_for_reading(gl)?;
+    let fragments = framebuffer.fragments();
+    let (format, kind) = match framebuffer.is_four_wide() {
+        true => (glow::RGBA_INTEGER, glow::UNSIGNED_INT),
+        false => (glow::RGBA, glow::UNSIGNED_BYTE),
+    };
     // SAFETY: a context is current, no pack buffer is bound (PackRing unbinds its own), and `out` holds all rows with
-    // alignment 1.
+    // alignment 1: four pixels are one fragment of 16 bytes.
     unsafe {
         gl.glow().pixel_store_i32(glow::PACK_ALIGNMENT, 1);
         gl.glow().read_pixels(
             0,
             0,
-            size.width as i32,
-            size.height as i32,
-            glow::RGBA,
-            glow::UNSIGNED_BYTE,
+            fragments.width as i32,
+            fragments.height as i32,
+            format,
+            kind,
             glow::PixelPackData::Slice(Some(out)),
         );
     }
@@ -52,15 +57,12 @@ fn check_len(size: Size, len: usize) -> Result<()> {
 
 /// Reads frames back while the next ones are drawn: a ring of pixel-pack buffers, each with a fence.
 ///
-/// Belongs to the share group it was made in.
+/// Belongs to the share group it was made in. Dropping it forgets the frames that are on their way.
 pub struct PackRing {
     size: Size,
     free: Vec<Name>,
-    busy: VecDeque<(Name, glow::NativeFence)>,
+    busy: VecDeque<(Name, SyncName)>,
 }
-
-// SAFETY: the fences are names of the share group, used with a current context of it only.
-unsafe impl Send for PackRing {}
 
 impl PackRing {
     /// Makes `depth` buffers for frames of `size`.
@@ -113,11 +115,16 @@ impl PackRing {
             let detail = format!("a framebuffer of {} for a ring of {}", framebuffer.size(), self.size);
             return Err(Error::invalid("PackRing", detail));
         }
+        if framebuffer.is_four_wide() {
+            return Err(Error::invalid("PackRing", "a framebuffer whose fragments make four pixels: use read_pixels"));
+        }
         framebuffer.bind_for_reading(gl)?;
+        if let Some(name) = self.free.last() {
+            gl.check_name(name, "PackRing")?;
+        }
         let Some(name) = self.free.pop() else {
             return Err(Error::invalid("PackRing", format!("all {} buffers are on their way", self.busy.len())));
         };
-        gl.check_name(&name, "PackRing")?;
         // SAFETY: a context of version 3 is current; the bound buffer holds all rows with alignment 1.
         let fence = unsafe {
             let glow = gl.glow();
@@ -138,22 +145,23 @@ impl PackRing {
             fence
         };
         match fence {
-            Ok(fence) => {
-                self.busy.push_back((name, fence));
+            Ok(fence) if !fence.0.is_null() => {
+                self.busy.push_back((name, gl.sync_name(fence)));
                 gl.check_error("glReadPixels", || format!("{} {} into a pack buffer", framebuffer.fourcc(), self.size))
             }
-            Err(error) => {
+            answer => {
                 self.free.push(name);
-                Err(Error::failed("glFenceSync", error))
+                gl.check()?;
+                Err(Error::failed("glFenceSync", answer.err().unwrap_or_else(|| "no sync and no error".into())))
             }
         }
     }
 
-    /// Whether the oldest frame is there. Never blocks.
+    /// Whether the oldest frame is there; not with a context of another share group. Never blocks.
     pub fn is_ready(&self, gl: &Gl) -> bool {
-        // SAFETY: a context of version 3 is current; the fence lives until its frame is taken.
-        self.busy.front().is_some_and(|(_, fence)| unsafe {
-            matches!(gl.glow().client_wait_sync(*fence, 0, 0), glow::ALREADY_SIGNALED | glow::CONDITION_SATISFIED)
+        // SAFETY: a context of version 3 of the fence's share group is current; the fence lives until its frame is taken.
+        self.busy.front().filter(|(_, fence)| gl.owns_sync(fence)).is_some_and(|(_, fence)| unsafe {
+            matches!(gl.glow().client_wait_sync(fence.raw(), 0, 0), glow::ALREADY_SIGNALED | glow::CONDITION_SATISFIED)
         })
     }
 
@@ -172,7 +180,7 @@ impl PackRing {
         // glow takes the timeout as 32 bits, about two seconds: asked five times.
         let signaled = (0..5).any(|_| {
             // SAFETY: a context of version 3 is current and the fence lives.
-            let answer = unsafe { glow.client_wait_sync(*fence, glow::SYNC_FLUSH_COMMANDS_BIT, 2_000_000_000) };
+            let answer = unsafe { glow.client_wait_sync(fence.raw(), glow::SYNC_FLUSH_COMMANDS_BIT, 2_000_000_000) };
             matches!(answer, glow::ALREADY_SIGNALED | glow::CONDITION_SATISFIED)
         });
         if !signaled {
@@ -183,7 +191,7 @@ impl PackRing {
         // SAFETY: a context of version 3 is current; the mapping has `out.len()` bytes, which is the buffer's size, and
         // is read before it is unmapped.
         let mapped = unsafe {
-            glow.delete_sync(fence);
+            glow.delete_sync(fence.into_raw());
             glow.bind_buffer(glow::PIXEL_PACK_BUFFER, Some(glow::NativeBuffer(name.raw())));
             let bytes = glow.map_buffer_range(glow::PIXEL_PACK_BUFFER, 0, out.len() as i32, glow::MAP_READ_BIT);
             if !bytes.is_null() {

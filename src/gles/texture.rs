@@ -19,7 +19,7 @@ const LUMINANCE: u32 = 0x1909;
 const LUMINANCE_ALPHA: u32 = 0x190A;
 
 /// Which sampler reads a texture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextureTarget {
     /// `GL_TEXTURE_2D`, `sampler2D`
     TwoD,
@@ -144,6 +144,26 @@ impl Texture {
             Self { name, target: TextureTarget::TwoD, size, fourcc, swizzle, upload: Some(upload), image: None };
         texture.set_filter(gl, options.filter)?;
         texture.set_wrap(gl, options.wrap)?;
+        Ok(texture)
+    }
+
+    /// A target for fragments that make four pixels each: texels of four whole numbers of 32 bits, whose bytes are those
+    /// of four RGBA pixels. `size` is that of the picture. For [`Framebuffer::four_wide`](super::Framebuffer::four_wide).
+    pub(super) fn four_wide(gl: &Gl, size: Size) -> Result<Self> {
+        size.check()?;
+        if !gl.caps().at_least(3, 0) || !size.width.is_multiple_of(4) || cfg!(target_endian = "big") {
+            let detail = format!("four pixels at a time: {size} on {}", gl.caps().version_text);
+            return Err(Error::unsupported("GL_RGBA32UI", detail));
+        }
+        let name = create(gl, TextureTarget::TwoD)?;
+        // SAFETY: a context of version 3 is current; no data is read.
+        unsafe {
+            gl.glow().tex_storage_2d(glow::TEXTURE_2D, 1, glow::RGBA32UI, (size.width / 4) as i32, size.height as i32);
+        }
+        gl.check_error("glTexStorage2D", || format!("GL_RGBA32UI for {size}"))?;
+        let (target, fourcc, swizzle) = (TextureTarget::TwoD, Fourcc::ABGR8888, "rgba".to_owned());
+        let texture = Self { name, target, size, fourcc, swizzle, upload: None, image: None };
+        texture.set_filter(gl, Filter::Nearest)?;
         Ok(texture)
     }
 

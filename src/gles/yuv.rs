@@ -18,7 +18,10 @@ use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+mod four;
 mod recipe;
+
+pub use four::{take as take_of_four, views_of_four};
 
 /// One texture of a picture that is given plane by plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,14 @@ pub enum InputBinding {
         fourcc: Fourcc,
         /// [`Texture::swizzle`] of each texture.
         swizzles: Vec<String>,
+    },
+    /// The textures of [`views_of_four`]: four pixels a fragment, in GLSL ES 3.00. The shader finds `NAME()` alone, and
+    /// calls `df_read_NAME()` once and [`take_of_four`]'s text for each pixel before.
+    Four {
+        /// The format of the whole picture.
+        fourcc: Fourcc,
+        /// Chroma is mixed between its samples; else each pixel takes that of its own block.
+        mixed: bool,
     },
 }
 
@@ -92,7 +103,9 @@ impl Input<'_> {
     pub fn samplers(&self) -> Vec<String> {
         let count = match &self.binding {
             InputBinding::External | InputBinding::Rgb { .. } => 1,
-            InputBinding::Planes { fourcc, .. } => recipe(*fourcc).map_or(0, |recipe| recipe.views.len()),
+            InputBinding::Planes { fourcc, .. } | InputBinding::Four { fourcc, .. } => {
+                recipe(*fourcc).map_or(0, |recipe| recipe.views.len())
+            }
         };
         (0..count).map(|index| format!("df{index}_{}", self.name)).collect()
     }
@@ -121,17 +134,22 @@ impl Input<'_> {
             InputBinding::External | InputBinding::Rgb { .. } => {
                 Ok(Coordinates { luma: Transform::NONE, chroma: Transform::NONE })
             }
-            InputBinding::Planes { fourcc, .. } => {
+            InputBinding::Planes { fourcc, .. } | InputBinding::Four { fourcc, .. } => {
                 let recipe = recipe_of(*fourcc)?;
                 let views = views(*fourcc, self.size)?;
                 let (sx, sy) = recipe.subsampling;
                 let (ox, oy) = self.color.siting.offset();
                 let luma = views[recipe.y.0].size;
                 let chroma = views[recipe.u.0].size;
-                Ok(Coordinates {
+                let mut coordinates = Coordinates {
                     luma: Transform::of(self.size, luma, (1, 1), (0.0, 0.0)),
                     chroma: Transform::of(self.size, chroma, (sx, sy), (ox, oy)),
-                })
+                };
+                if let InputBinding::Four { .. } = self.binding {
+                    // A texel has the samples of one block; what lies between them is made of whole texels.
+                    (coordinates.chroma.scale.0, coordinates.chroma.bias.0) = (1.0, 0.0);
+                }
+                Ok(coordinates)
             }
         }
     }
@@ -317,6 +335,7 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
             let (chroma, _) = coordinates.chroma.varying("chroma", name);
             let _ = writeln!(text, "vec4 {name}() {{ return df_{name}({luma}, {chroma}); }}");
         }
+        InputBinding::Four { fourcc, mixed } => text.push_str(&four::glsl(input, *fourcc, *mixed)?),
     }
     Ok(text)
 }

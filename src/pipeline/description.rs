@@ -38,6 +38,9 @@ pub struct Description {
     pub frames: Option<Text<FrameRange>>,
     /// Frames per second of the run; that of the first source that has one where it is left out, else 25.
     pub rate: Option<Text<Rate>>,
+    /// Draw in other, cheaper ways where the picture is the same to one code value.
+    #[serde(default = "yes")]
+    pub optimize: bool,
     /// Where pictures come from.
     #[serde(default, rename = "source")]
     pub sources: Named<Source>,
@@ -50,6 +53,10 @@ pub struct Description {
     /// Where the text came from.
     #[serde(skip)]
     pub origin: Origin,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The file and its text, for errors with a place.
@@ -256,7 +263,7 @@ impl Description {
     }
 
     /// Changes one value: `pass.NAME.UNIFORM=VALUE` (or `pass.NAME.uniforms.UNIFORM`), `pass.NAME.size=…`,
-    /// `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`.
+    /// `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`, `optimize=…`.
     ///
     /// # Errors
     /// `Config`: no such key (with the nearest), a value of the wrong type.
@@ -283,6 +290,7 @@ impl Description {
                 let uniform = Uniform::from_text(value).map_err(error)?;
                 pass.uniforms.insert(Spanned::new(0..0, (*key).to_owned()), place(uniform));
             }
+            ["optimize"] => self.optimize = value.parse().map_err(|_| error("expected true or false".into()))?,
             ["source", name, "file"] => {
                 find_mut(&mut self.sources, "source", name).map_err(error)?.file =
                     Some(Spanned::new(0..0, absolute(value)))
@@ -300,7 +308,7 @@ impl Description {
             }
             _ => {
                 return Err(error("no such key".into()).with_hint(
-                    "keys: pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every",
+                    "keys: pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every, optimize",
                 ));
             }
         }

@@ -37,6 +37,10 @@ pub struct PassInput {
 }
 
 impl PassInput {
+    fn is_four_wide(&self) -> bool {
+        matches!(self.binding, InputBinding::Four { .. })
+    }
+
     fn as_input(&self) -> gles::Input<'_> {
         gles::Input { name: &self.name, binding: self.binding.clone(), color: self.color, size: self.size }
     }
@@ -76,13 +80,14 @@ impl Pass {
                 &copy
             }
         };
+        let four_wide = inputs.iter().any(PassInput::is_four_wide);
         let version = match shader.version {
-            Version::Es100 => ShaderVersion::Essl100,
-            Version::Es300 => ShaderVersion::Essl300,
+            Version::Es100 if !four_wide => ShaderVersion::Essl100,
+            _ => ShaderVersion::Essl300,
         };
         let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
         let prelude = prelude(shader, version, &views, gl.caps().is_software, clamps)?;
-        let body = body(shader);
+        let body = if four_wide { four_wide_body(shader, &views, target.width) } else { body(shader) };
         let source = ProgramSource {
             name,
             version,
@@ -168,7 +173,9 @@ fn prelude(
         }
     }
     if version == ShaderVersion::Essl300 && shader.entry == Entry::Pixel {
-        text.push_str("layout(location = 0) out vec4 df_color;\n");
+        let four_wide = inputs.iter().any(|input| matches!(input.binding, InputBinding::Four { .. }));
+        let kind = if four_wide { "uvec4" } else { "vec4" };
+        let _ = writeln!(text, "layout(location = 0) out {kind} df_color;");
     }
     Ok(text)
 }
@@ -180,6 +187,26 @@ fn body(shader: &Shader) -> String {
         let target = if shader.version == Version::Es300 { "df_color" } else { "gl_FragColor" };
         let _ = writeln!(text, "void main() {{ {target} = pixel({}); }}", gles::program::UV);
     }
+    text
+}
+
+/// The author's text, called for each of the four pixels of a fragment.
+fn four_wide_body(shader: &Shader, inputs: &[gles::Input<'_>], width: u32) -> String {
+    let mut text = shader.text.clone();
+    // As a target of bytes does it: to the nearest of 256.
+    text.push_str("uint df_bytes(vec4 c) { uvec4 b = uvec4(clamp(c, 0.0, 1.0) * 255.0 + 0.5); ");
+    text.push_str("return b.r | (b.g << 8) | (b.b << 16) | (b.a << 24); }\nvoid main() {\n");
+    for input in inputs {
+        let _ = writeln!(text, "df_read_{}();", input.name);
+    }
+    for (index, part) in ["r", "g", "b", "a"].into_iter().enumerate() {
+        for input in inputs {
+            let _ = writeln!(text, "{}", gles::yuv::take_of_four(input.name, index));
+        }
+        let step = (index as f64 - 1.5) / f64::from(width);
+        let _ = writeln!(text, "df_color.{part} = df_bytes(pixel({} + vec2({step:.9}, 0.0)));", gles::program::UV);
+    }
+    text.push_str("}\n");
     text
 }
 

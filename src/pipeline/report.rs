@@ -99,6 +99,8 @@ pub struct Pass {
     pub target: String,
     /// GLSL ES version.
     pub glsl: String,
+    /// 4 where the plan draws four pixels at a time (`optimize`), else 1.
+    pub pixels_per_fragment: u32,
     /// Time of the GL thread in the draw's calls. They return before it is drawn: the GPU (or the threads of a driver
     /// that draws with the CPU) does that later, and the waiting shows in the edges' `draw` and `transfer`.
     pub submit: Times,

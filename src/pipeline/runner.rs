@@ -111,12 +111,12 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
         device: &device,
-        context: &context,
         prover: options.prover.as_deref(),
         driver: Trial::driver(&gl, context.display()),
+        context,
         started,
     };
-    std::thread::scope(|scope| job.run(scope, &gl, plan, staged, options.progress))
+    std::thread::scope(|scope| job.run(scope, gl, plan, staged, options.progress))
 }
 
 /// What stays the same during a run.
@@ -124,18 +124,18 @@ struct Job<'a> {
     require: bool,
     stop: &'a AtomicBool,
     device: &'a Device,
-    context: &'a Context,
     prover: Option<&'a dyn Prover>,
     /// Who draws, for proofs.
     driver: String,
+    context: Context,
     started: Instant,
 }
 
 impl<'a> Job<'a> {
     fn run<'scope>(
-        &self,
+        self,
         scope: &'scope Scope<'scope, 'a>,
-        gl: &Gl,
+        current: Gl,
         plan: Plan,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
@@ -143,7 +143,14 @@ impl<'a> Job<'a> {
     where
         'a: 'scope,
     {
-        let Plan { graph, sources, sizes, shaders, uniforms, rate, start, end } = plan;
+        let gl = &current;
+        // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
+        let copies = self.context.display().dma_buf_import().is_none();
+        let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        let filters: Vec<Option<Filter>> =
+            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
+        let Plan { graph, sources, sizes, shaders, uniforms, mut four_wide, rate, start, end } = plan;
+        four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
@@ -154,15 +161,16 @@ impl<'a> Job<'a> {
             .collect();
         let run = Frames { start, end };
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
-        for source in sources {
-            feeds.push(SourceFeed::start(scope, gl, self, source, run)?);
+        for (source, filter) in sources.into_iter().zip(filters) {
+            feeds.push(SourceFeed::start(scope, gl, &self, source, run, filter)?);
         }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
         for (index, node) in graph.passes.iter().enumerate() {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
             let memory = staged.take(index);
-            targets.push(Target::new(gl, self, &node.name, &shapes[index], is_read_back.then_some(memory))?);
+            let memory = is_read_back.then_some(memory);
+            targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
         }
         if self.require {
             for edge in feeds.iter().map(SourceFeed::edge).chain(targets.iter().filter_map(Target::edge)) {
@@ -291,6 +299,19 @@ impl<'a> Job<'a> {
         for feed in feeds {
             report.sources.push(feed.finish()?);
         }
+        gl.check()?;
+        for (index, pass) in passes.iter().enumerate() {
+            report.passes.push(report::Pass {
+                name: graph.passes[index].name.clone(),
+                target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
+                glsl: pass.version().into(),
+                pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
+                submit: submit[index],
+            });
+        }
+        let edges: Vec<_> = targets.iter().map(|target| target.edge().cloned().unwrap_or_default()).collect();
+        // The driver ends while the sinks write what they have.
+        drop((passes, targets, current, self));
         if sinks.iter().any(SinkThread::has_failed) {
             // Nothing is made whole where one sink failed.
             return Err(sinks
@@ -299,18 +320,9 @@ impl<'a> Job<'a> {
                 .unwrap_or_else(|| Error::failed("sink", "it ended early")));
         }
         for sink in sinks {
-            let mut edge = targets[sink.pass].edge().cloned().unwrap_or_default();
+            let mut edge = edges[sink.pass].clone();
             edge.input = graph.passes[sink.pass].name.clone();
             report.sinks.push(sink.finish(edge)?);
-        }
-        gl.check()?;
-        for (index, pass) in passes.iter().enumerate() {
-            report.passes.push(report::Pass {
-                name: graph.passes[index].name.clone(),
-                target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
-                glsl: pass.version().into(),
-                submit: submit[index],
-            });
         }
         report.seconds = begun.elapsed().as_secs_f64();
         report.frames_per_second = if report.seconds > 0.0 { done as f64 / report.seconds } else { 0.0 };

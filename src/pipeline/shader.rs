@@ -84,6 +84,99 @@ pub struct Shader {
     lines: Vec<(usize, usize)>,
 }
 
+/// Names that GLSL ES 3.00 took, and 1.00 leaves to authors.
+const NEW_IN_300: &[&str] = &[
+    "acosh",
+    "asinh",
+    "atanh",
+    "case",
+    "centroid",
+    "cosh",
+    "default",
+    "determinant",
+    "filter",
+    "flat",
+    "floatBitsToInt",
+    "floatBitsToUint",
+    "intBitsToFloat",
+    "inverse",
+    "isinf",
+    "isnan",
+    "isampler2D",
+    "isampler3D",
+    "isamplerCube",
+    "isampler2DArray",
+    "layout",
+    "mat2x2",
+    "mat2x3",
+    "mat2x4",
+    "mat3x2",
+    "mat3x3",
+    "mat3x4",
+    "mat4x2",
+    "mat4x3",
+    "mat4x4",
+    "modf",
+    "outerProduct",
+    "packHalf2x16",
+    "packSnorm2x16",
+    "packUnorm2x16",
+    "round",
+    "roundEven",
+    "sampler2DArray",
+    "sampler2DArrayShadow",
+    "sampler2DShadow",
+    "sampler3D",
+    "samplerCubeShadow",
+    "sinh",
+    "smooth",
+    "switch",
+    "tanh",
+    "texelFetch",
+    "texelFetchOffset",
+    "texture",
+    "texture2D",
+    "textureGrad",
+    "textureGradOffset",
+    "textureLod",
+    "textureLodOffset",
+    "textureOffset",
+    "textureProj",
+    "textureProjGrad",
+    "textureProjGradOffset",
+    "textureProjLod",
+    "textureProjLodOffset",
+    "textureProjOffset",
+    "textureSize",
+    "transpose",
+    "trunc",
+    "uint",
+    "uintBitsToFloat",
+    "unpackHalf2x16",
+    "unpackSnorm2x16",
+    "unpackUnorm2x16",
+    "usampler2D",
+    "usampler2DArray",
+    "usampler3D",
+    "usamplerCube",
+    "uvec2",
+    "uvec3",
+    "uvec4",
+    "coherent",
+    "restrict",
+    "readonly",
+    "writeonly",
+    "resource",
+    "atomic_uint",
+    "noperspective",
+    "patch",
+    "sample",
+    "subroutine",
+    "common",
+    "partition",
+    "active",
+];
+
 /// A shader may include so many files.
 const MAX_FILES: usize = 64;
 
@@ -236,6 +329,48 @@ impl Shader {
             .all(|(at, word)| *word != input || (words.get(at + 1) == Some(&"(") && words.get(at + 2) == Some(&")")))
     }
 
+    /// `pixel` may be called several times in one fragment, and the text is right in GLSL ES 3.00 too: nothing asks for
+    /// the fragment itself, no global variable remembers, no name is new in 3.00. Says no where it is not sure.
+    pub fn is_repeatable(&self) -> bool {
+        /// Of the fragment, not of a pixel; or of another meaning in 3.00.
+        const OF_THE_FRAGMENT: &[&str] = &["discard", "dFdx", "dFdy", "fwidth", "__VERSION__", "__LINE__", "DF_UNIT"];
+        /// What a statement outside of functions may begin with.
+        const REMEMBERS_NOTHING: &[&str] = &["uniform", "const", "precision", "struct"];
+        if self.entry != Entry::Pixel || !self.extensions.is_empty() {
+            return false;
+        }
+        let plain = without_comments(&self.text);
+        let is_taken = |word: &&str| {
+            let new = self.version == Version::Es100 && NEW_IN_300.contains(word);
+            new || OF_THE_FRAGMENT.contains(word) || word.starts_with("gl_")
+        };
+        if words(&plain).iter().any(is_taken) {
+            return false;
+        }
+        let statements: String =
+            plain.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
+        let (mut depth, mut statement) = (0u32, Vec::new());
+        for word in words(&statements) {
+            match word {
+                "{" => depth += 1,
+                "}" => depth = depth.saturating_sub(1),
+                ";" if depth == 0 => {
+                    let is_prototype = statement.contains(&"(") && !statement.contains(&"=");
+                    if !statement.first().is_none_or(|first| REMEMBERS_NOTHING.contains(first)) && !is_prototype {
+                        return false;
+                    }
+                }
+                _ if depth == 0 => {
+                    statement.push(word);
+                    continue;
+                }
+                _ => continue,
+            }
+            statement.clear();
+        }
+        true
+    }
+
     /// The shader gives its input as it is, and does nothing else.
     pub fn is_passthrough(&self) -> bool {
         let plain = without_comments(&self.text);
@@ -368,6 +503,28 @@ mod tests {
         assert!(shader("a()").is_passthrough() && !shader("a() * 2.0").is_passthrough());
         assert!(!shader("a(uv)").is_passthrough() && !shader("-a()").is_passthrough());
         assert!(!shader("0.0\n#define S a\n").is_pointwise("a"));
+    }
+
+    #[test]
+    fn repeatable_shaders_know_nothing_of_the_fragment() {
+        let is_repeatable = |text: &str| Shader::parse("a.frag", text).unwrap().is_repeatable();
+        let pixel = "vec4 pixel(vec2 uv) { float x = uv.x; x += 1.0; return vec4(x) * a(); }";
+        for head in ["", "uniform float x, y[2];\n", "const float k = 1.0;\nfloat f(float x);\n", "#define X 3;\n"] {
+            assert!(is_repeatable(&format!("{head}{pixel}")), "{head}");
+        }
+        assert!(is_repeatable(&format!("struct S {{ float x; }};\nfloat f() {{ S s; return s.x; }}\n{pixel}")));
+        for head in
+            ["float sum;\n", "vec2 a = vec2(0.0);\n", "varying vec2 at;\n", "float round(float x) { return x; }\n"]
+        {
+            assert!(!is_repeatable(&format!("{head}{pixel}")), "{head}");
+        }
+        assert!(!is_repeatable(&format!("struct S {{ float x; }} s;\n{pixel}")));
+        for body in ["discard;", "vec4 x = gl_FragCoord;", "float w = fwidth(uv.x);"] {
+            let text = format!("#version 300 es\nvec4 pixel(vec2 uv) {{ {body} return vec4(1.0); }}");
+            assert!(!is_repeatable(&text), "{body}");
+        }
+        assert!(!is_repeatable("void main() {}") && !is_repeatable(&format!("#extension all : enable\n{pixel}")));
+        assert!(is_repeatable(&format!("#version 300 es\n{pixel} float f(float x) {{ return round(x); }}")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::retry;
 
 /// `f_type` of the dma-buf pseudo file system (Linux 5.3 and later), "DMAB".
-const DMA_BUF_MAGIC: i64 = 0x444d_4142;
+const DMA_BUF_MAGIC: libc::__fsword_t = 0x444d_4142;
 
 /// CPU access is a read, a write or both: `DMA_BUF_SYNC_*`.
 pub const SYNC_READ: u64 = 1;
@@ -42,10 +42,15 @@ pub enum Recognition {
     AnonymousInode,
 }
 
+/// The type is `long` on glibc, which is narrower on 32-bit machines: the constant fits both.
+fn is_dma_buf_magic(kind: nix::sys::statfs::FsType) -> bool {
+    kind.0 == DMA_BUF_MAGIC
+}
+
 /// Tells whether `fd` is a dma-buf, without any ioctl on a file that may be something else.
 pub fn recognise(fd: BorrowedFd<'_>) -> Option<Recognition> {
     if let Ok(stat) = nix::sys::statfs::fstatfs(fd)
-        && i64::from(stat.filesystem_type().0) == DMA_BUF_MAGIC
+        && is_dma_buf_magic(stat.filesystem_type())
     {
         return Some(Recognition::FileSystem);
     }

@@ -7,6 +7,8 @@
 //! # References
 //! Mesa `src/gbm/main/gbm.h`
 
+#![allow(clippy::unused_unit)] // `= ()` says what a forwarder without a result answers
+
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
 

@@ -38,6 +38,16 @@ impl Mapping {
         self.start.as_ptr()
     }
 
+    /// Makes every page present and writable at once, which costs a fraction of one fault each. Nothing happens on
+    /// kernels before 5.14 or where memory is short: pages then come with their first store.
+    pub fn populate(&self) {
+        // SAFETY: the range is this mapping; its contents do not change.
+        let result = unsafe { libc::madvise(self.start.as_ptr().cast(), self.len_bytes, libc::MADV_POPULATE_WRITE) };
+        if result != 0 {
+            tracing::debug!(error = %std::io::Error::last_os_error(), "MADV_POPULATE_WRITE");
+        }
+    }
+
     /// Length in bytes.
     pub fn len_bytes(&self) -> usize {
         self.len_bytes

@@ -5,6 +5,9 @@
 //! machine `dumb gbm dma-heap udmabuf gpu`.
 #![allow(dead_code)]
 
+pub mod draw;
+pub mod pattern;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use darkframe::allocator::{Request, Usage};

@@ -21,6 +21,7 @@ use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
+use super::super::description::Filter;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened};
 use super::target::tight_memory;
@@ -43,7 +44,8 @@ pub(super) struct SourceFeed<'scope> {
     views: Vec<PlaneView>,
     binding: InputBinding,
     buffers: Vec<Buffer>,
-    /// Zero-copy: those of each buffer. Copy: two sets that take turns, so that an upload never waits for a draw.
+    /// Zero-copy: those of each buffer. Copy: two sets that take turns on a GPU, so that an upload never waits
+    /// for a draw.
     textures: Vec<Vec<Texture>>,
     zero_copy: bool,
     /// Set in `textures` of the current frame.
@@ -57,21 +59,30 @@ pub(super) struct SourceFeed<'scope> {
 }
 
 impl<'scope> SourceFeed<'scope> {
-    /// Decides the way by trying it, and starts reading.
+    /// Decides the way by trying it, and starts reading. With `four_wide` the textures are for
+    /// [`InputBinding::Four`]; the driver is known to import no dma-bufs then.
     pub(super) fn start<'a: 'scope>(
         scope: &'scope Scope<'scope, 'a>,
         gl: &Gl,
         job: &Job<'a>,
         source: Opened,
         frames: Frames,
+        four_wide: Option<Filter>,
     ) -> Result<Self> {
         let info = source.info().clone();
         gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
-        let views = views_of(&info)?;
+        let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
+            Some(views) => views,
+            None => views_of(&info)?,
+        };
         let count = if info.still { 1 } else { BUFFERS };
         let way = import_all(gl, job, &info, &views, count)
             .or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
-        let Way { buffers, textures, binding, how, reason } = way.map_err(|error| error.in_context(source.name()))?;
+        let Way { buffers, textures, mut binding, how, reason } =
+            way.map_err(|error| error.in_context(source.name()))?;
+        if let Some(filter) = four_wide {
+            binding = InputBinding::Four { fourcc: info.fourcc, mixed: filter == Filter::Linear };
+        }
         let edge = Edge {
             name: source.name().to_owned(),
             picture: format!("{} {}", info.fourcc, info.size),
@@ -84,9 +95,9 @@ impl<'scope> SourceFeed<'scope> {
             ..Edge::default()
         };
         tracing::info!(source = edge.name, path = edge.path, binding = edge.binding, reason = ?edge.reason, "source");
-        let (filled_in, filled) = sync_channel(count);
+        let (filled_in, filled) = sync_channel(buffers.len());
         let (free, free_out) = channel();
-        for slot in 0..count {
+        for slot in 0..buffers.len() {
             // The receiver lives in this function.
             let _ = free.send(Free { slot, fence: None });
         }
@@ -367,9 +378,12 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
 
 /// Memory that the CPU fills, and textures into which it is copied.
 fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize, reason: Error) -> Result<Way> {
+    // Where the CPU draws it is busy with that: nothing is gained by reading or uploading further ahead.
+    let is_software = gl.caps().is_software;
+    let count = if is_software { count.min(2) } else { count };
     let buffers =
         (0..count).map(|_| tight_memory(job.device, info.size, info.fourcc)).collect::<Result<Vec<Buffer>>>()?;
-    let sets = if info.still { 1 } else { 2 };
+    let sets = if info.still || is_software { 1 } else { 2 };
     let mut textures = Vec::new();
     for _ in 0..sets {
         let set = views.iter().map(|view| {

