@@ -98,6 +98,21 @@ struct UploadFormat {
     pixel_bytes: u32,
 }
 
+/// Fails where no texture of this context can have the size. To be asked before memory for one is made: the kernel ends
+/// processes that ask for more than there is.
+///
+/// # Errors
+/// `InvalidInput`.
+pub fn check_size(gl: &Gl, size: Size) -> Result<()> {
+    size.check()?;
+    let max = gl.caps().max_texture_size;
+    if size.width > max || size.height > max {
+        return Err(Error::invalid("glTexImage2D", format!("{size}: this context's textures end at {max}x{max}"))
+            .with_hint("use smaller pictures"));
+    }
+    Ok(())
+}
+
 impl Texture {
     /// Makes a texture with storage and no contents.
     ///
@@ -105,11 +120,7 @@ impl Texture {
     /// `Unsupported`: the format has no GL twin, or none on this context. `InvalidInput`: larger than the context's
     /// textures, or a wrap that OpenGL ES 2 lacks for this size. `OutOfMemory`.
     pub fn new(gl: &Gl, size: Size, options: &TextureOptions) -> Result<Self> {
-        size.check()?;
-        let max = gl.caps().max_texture_size;
-        if size.width > max || size.height > max {
-            return Err(Error::invalid("glTexImage2D", format!("{size}: this context's textures end at {max}x{max}")));
-        }
+        check_size(gl, size)?;
         let format = options.fourcc.format()?;
         let (upload, swizzle) = upload_format(gl, format)?;
         let name = create(gl, TextureTarget::TwoD)?;

@@ -70,6 +70,7 @@ impl<'scope> SourceFeed<'scope> {
         four_wide: Option<Filter>,
     ) -> Result<Self> {
         let info = source.info().clone();
+        gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
         let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
             Some(views) => views,
             None => views_of(&info)?,

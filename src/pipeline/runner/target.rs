@@ -166,6 +166,7 @@ impl Target {
         four_wide: bool,
     ) -> Result<Self> {
         let Shape { size, fourcc, .. } = *shape;
+        gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let Some(memory) = memory else {
             let framebuffers = vec![plain(gl, size, fourcc)?];
             return Ok(Self { size, fourcc, framebuffers, current: 0, out: Out::Nowhere, edge: None });
