@@ -327,6 +327,27 @@ impl<'a> Job<'a> {
         Ok(report)
     }
 
+    /// Tries the board's allocators of dma-bufs in their order, until `attempt` makes something of one's memory; it
+    /// adds the reasons why not.
+    ///
+    /// # Errors
+    /// `Unsupported` with every reason.
+    fn import_first<T>(&self, mut attempt: impl FnMut(AllocatorKind, &mut Vec<String>) -> Option<T>) -> Result<T> {
+        let display = self.context.display();
+        if display.dma_buf_import().is_none() {
+            let reason = display.unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
+            return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
+        }
+        let mut refusals = Vec::new();
+        let kinds = self.device.board().allocate.order.iter().filter(|kind| **kind != AllocatorKind::Memfd);
+        for kind in kinds {
+            if let Some(made) = attempt(*kind, &mut refusals) {
+                return Ok(made);
+            }
+        }
+        Err(Error::unsupported("import", refusals.join(" | ")))
+    }
+
     /// Fails where the driver is known not to live through an import.
     fn survives(&self, role: Role, allocator: AllocatorKind, fourcc: Fourcc, size: Size) -> Result<()> {
         let Some(prover) = self.prover else { return Ok(()) };
