@@ -6,11 +6,15 @@
 pub mod description;
 pub mod frames;
 pub mod graph;
+pub mod identity;
+pub mod manifest;
 pub mod pass;
 pub mod plan;
 pub mod report;
+pub mod resume;
 pub mod runner;
 pub mod shader;
+pub mod shard;
 pub mod sink;
 pub mod source;
 

@@ -248,7 +248,7 @@ impl<'a> Job<'a> {
                 submit[index].add(begun.elapsed());
             }
             let wants = |pass: usize, frame: u64| {
-                sinks.iter().any(|sink| sink.pass == pass && frame.is_multiple_of(sink.every))
+                sinks.iter().any(|sink| sink.pass == pass && sink.wants(frame))
             };
             // One fence stands for the frame's whole work: sources get their buffers back behind it, sinks read behind it.
             let needs_fence = feeds.iter().any(SourceFeed::is_zero_copy) || targets.iter().any(Target::is_zero_copy);

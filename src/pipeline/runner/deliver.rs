@@ -25,7 +25,6 @@ enum Message {
 /// A sink at work.
 pub(super) struct SinkThread<'scope> {
     pub(super) pass: usize,
-    pub(super) every: u64,
     plan: Plan,
     queue: SyncSender<Message>,
     failed: Arc<AtomicBool>,
@@ -52,7 +51,11 @@ impl<'scope> SinkThread<'scope> {
             }
             result
         });
-        Ok(Self { pass, every: plan.every, plan, queue, failed, thread })
+        Ok(Self { pass, plan, queue, failed, thread })
+    }
+
+    pub(super) fn wants(&self, frame: u64) -> bool {
+        self.plan.wants(frame)
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -80,7 +83,7 @@ impl<'scope> SinkThread<'scope> {
 /// Hands a picture to every sink of its pass that wants its frame.
 pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) -> Result<()> {
     for sink in sinks {
-        if sink.pass == pass && delivery.frame.is_multiple_of(sink.every) {
+        if sink.pass == pass && sink.wants(delivery.frame) {
             // A sink that failed is seen by the run, which then ends.
             let _ = sink.queue.send(Message::Picture(delivery.clone()));
         }

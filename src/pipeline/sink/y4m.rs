@@ -6,7 +6,7 @@
 //! Chroma siting left: [1 2 1] / 4 across and [1 1] / 2 down, so that a sample sits on its luma column between the rows.
 //! Siting center: the mean of the four. Edges repeat. Rounded once, at the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::color::{Color, Range, Siting};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::layout::Size;
 
 use super::super::description::Rate;
 use super::output::Output;
-use super::{Picker, Picture, Writer, Written};
+use super::{Journal, Picker, Picture, Writer, Written};
 
 /// Fails where y4m has no name for the siting.
 pub(super) fn check(color: Color) -> Result<()> {
@@ -29,6 +29,8 @@ pub(super) fn check(color: Color) -> Result<()> {
 /// Writes YUV4MPEG2.
 pub struct Y4mWriter {
     output: Option<Output>,
+    path: PathBuf,
+    journal: Journal,
     converter: Converter,
     frame: Vec<u8>,
     written: Written,
@@ -39,19 +41,29 @@ impl Y4mWriter {
     ///
     /// # Errors
     /// As [`Output::create`]; `Unsupported` siting.
-    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker) -> Result<Self> {
+    pub fn create(
+        path: &Path,
+        size: Size,
+        rate: Rate,
+        color: Color,
+        picker: Picker,
+        journal: Journal,
+    ) -> Result<Self> {
         check(color)?;
-        let mut output = Output::create(path)?;
+        let mut output = journal.open(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
         let range = if color.range == Range::Full { "FULL" } else { "LIMITED" };
         let Size { width, height } = size;
         let Rate { numerator, denominator } = rate;
-        output.write_all(
-            format!("YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C{siting} XCOLORRANGE={range}\n")
-                .as_bytes(),
-        )?;
+        let header =
+            format!("YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C{siting} XCOLORRANGE={range}\n");
+        // A part that goes on has it already.
+        if output.bytes() == 0 {
+            output.write_all(header.as_bytes())?;
+            journal.wrote(None, path, 0, [header.as_bytes()])?;
+        }
         let converter = Converter::new(size, color, picker);
-        Ok(Self { output: Some(output), converter, frame: Vec::new(), written: Written::default() })
+        Ok(Self { output: Some(output), path: path.to_owned(), journal, converter, frame: Vec::new(), written: Written::default() })
     }
 }
 
@@ -63,7 +75,9 @@ impl Writer for Y4mWriter {
         self.frame[..LINE.len()].copy_from_slice(LINE);
         let stride = picture.layout.planes()[0].stride_bytes as usize;
         self.converter.convert(picture.map.plane(0), stride, &mut self.frame[LINE.len()..]);
+        let at = output.bytes();
         output.write_all(&self.frame)?;
+        self.journal.wrote(Some(picture.frame), &self.path, at, [self.frame.as_slice()])?;
         self.written.pictures += 1;
         Ok(())
     }
