@@ -7,6 +7,8 @@ pub mod description;
 pub mod graph;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod shader;
