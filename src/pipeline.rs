@@ -8,8 +8,11 @@ pub mod frames;
 pub mod graph;
 pub mod identity;
 pub mod manifest;
+pub mod merge;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod report;
 pub mod resume;
 pub mod runner;

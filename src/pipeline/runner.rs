@@ -26,6 +26,7 @@ use super::graph::Feed;
 use super::pass::{self, Pass};
 use super::plan::Plan;
 use super::report::{Driver, Report, Times};
+use super::resume::{JobOptions, Work};
 use super::{pass::PassInput, report};
 
 mod deliver;
@@ -48,6 +49,8 @@ pub struct Options {
     pub require: Option<Require>,
     /// Which frames are made, instead of the description's.
     pub frames: Option<FrameRange>,
+    /// The run is a part of a job: what it has made whole is noted, and can be gone on with.
+    pub job: Option<JobOptions>,
     /// Facts about the board, instead of the description's.
     pub board: Option<Board>,
     /// Set to true, no new frame is begun; those in flight are finished.
@@ -98,13 +101,18 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
             let display = Display::open(&device)?;
             Context::new(&display)
         });
-        let prepared = Plan::new(description, options.frames).and_then(|plan| {
+        let prepared = Plan::new(description, options.frames).and_then(|mut plan| {
+            let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
             let staged = target::stage(&device, &plan)?;
-            Ok((plan, staged))
+            Ok((plan, work, staged))
         });
         (driver.join(), prepared)
     });
-    let (plan, staged) = prepared?;
+    let (plan, work, staged) = prepared?;
+    if let Some(work) = work.as_ref().filter(|_| plan.draw.is_empty()) {
+        work.finish()?;
+        return Ok(Report { whole: work.whole, board: board.name.clone(), ..Report::default() });
+    }
     let context = driver.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let gl = context.make_current()?;
     let job = Job {
@@ -116,7 +124,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         context,
         started,
     };
-    std::thread::scope(|scope| job.run(scope, gl, plan, staged, options.progress))
+    std::thread::scope(|scope| job.run(scope, gl, plan, work, staged, options.progress))
 }
 
 /// What stays the same during a run.
@@ -137,6 +145,7 @@ impl<'a> Job<'a> {
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
         plan: Plan,
+        work: Option<Work>,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
     ) -> Result<Report>
@@ -208,6 +217,10 @@ impl<'a> Job<'a> {
             sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape)?);
         }
 
+        if let Some(work) = &work {
+            let driver = self.driver(gl);
+            work.driver(&format!("{}, {}", driver.renderer, driver.version))?;
+        }
         // From here on every frame takes the same way.
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
@@ -225,6 +238,11 @@ impl<'a> Job<'a> {
                 ended |= !feed.next(gl, frame)?;
             }
             if ended {
+                // A source stops too where the run is stopped.
+                if let Some(work) = work.as_ref().filter(|_| !self.stop.load(Ordering::Relaxed)) {
+                    work.end(frame)?;
+                }
+                interrupted = self.stop.load(Ordering::Relaxed);
                 break;
             }
             let seconds = rate.timestamp_ns(frame) as f64 * 1e-9;
@@ -285,6 +303,7 @@ impl<'a> Job<'a> {
         let mut report = Report {
             frames: done,
             interrupted,
+            whole: work.as_ref().map_or(0, |work| work.whole),
             start_seconds,
             driver: self.driver(gl),
             fence: gl.fence_ways().out.to_string(),
@@ -321,6 +340,9 @@ impl<'a> Job<'a> {
             let mut edge = edges[sink.pass].clone();
             edge.input = graph.passes[sink.pass].name.clone();
             report.sinks.push(sink.finish(edge)?);
+        }
+        if let Some(work) = work.as_ref().filter(|_| !interrupted) {
+            work.finish()?;
         }
         report.seconds = begun.elapsed().as_secs_f64();
         report.frames_per_second = if report.seconds > 0.0 { done as f64 / report.seconds } else { 0.0 };
