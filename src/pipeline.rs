@@ -5,6 +5,7 @@
 
 pub mod description;
 pub mod graph;
+pub mod parameters;
 pub mod pass;
 pub mod plan;
 pub mod report;

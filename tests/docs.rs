@@ -142,6 +142,7 @@ fn every_key_of_a_pipeline_is_explained() {
     let readme = std::fs::read_to_string(project().join("examples/README.md")).unwrap();
     for (table, text) in [
         ("", "zzzzzzzzzzzz = 1"),
+        ("parameter.", "[parameter.x]\nzzzzzzzzzzzz = 1"),
         ("source.", "[source.x]\nzzzzzzzzzzzz = 1"),
         ("pass.", "[pass.x]\nzzzzzzzzzzzz = 1"),
         ("sink.", "[sink.x]\nzzzzzzzzzzzz = 1"),

@@ -41,6 +41,9 @@ pub struct Description {
     /// Draw in other, cheaper ways where the picture is the same to one code value.
     #[serde(default = "yes")]
     pub optimize: bool,
+    /// Values that uniforms refer to by name, and that change while the run goes on.
+    #[serde(default, rename = "parameter")]
+    pub parameters: Named<Parameter>,
     /// Where pictures come from.
     #[serde(default, rename = "source")]
     pub sources: Named<Source>,
@@ -74,6 +77,20 @@ pub struct Origin {
 pub enum Require {
     /// No edge of the pipeline may copy pixels.
     ZeroCopy,
+}
+
+/// A value that uniforms refer to as `"$NAME"`, and that changes while the run goes on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Parameter {
+    /// The value that it begins with; its kind and how many numbers it has are those of this value.
+    pub default: Spanned<Uniform>,
+    /// No number of the value may be smaller.
+    pub min: Option<Spanned<f64>>,
+    /// No number of the value may be larger.
+    pub max: Option<Spanned<f64>>,
+    /// What it does, for whoever lists the parameters.
+    pub description: Option<String>,
 }
 
 /// Where pictures come from.
@@ -181,7 +198,7 @@ pub struct Pass {
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`, or short `["camera"]`.
     #[serde(default)]
     pub inputs: Inputs,
-    /// Values of the uniforms that the shader declares.
+    /// Values of the uniforms that the shader declares; `"$NAME"` is the value of a parameter.
     #[serde(default)]
     pub uniforms: Named<Spanned<Uniform>>,
     /// Size of the target: `"as-input"` (the first one), `"1280x720"`, or `"50%"` of the first input.
@@ -262,8 +279,8 @@ impl Description {
         Ok(description)
     }
 
-    /// Changes one value: `pass.NAME.UNIFORM=VALUE` (or `pass.NAME.uniforms.UNIFORM`), `pass.NAME.size=…`,
-    /// `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`, `optimize=…`.
+    /// Changes one value: `PARAMETER=VALUE` (or `parameter.NAME=VALUE`), `pass.NAME.UNIFORM=VALUE` (or
+    /// `pass.NAME.uniforms.UNIFORM`), `pass.NAME.size=…`, `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`, `optimize=…`.
     ///
     /// # Errors
     /// `Config`: no such key (with the nearest), a value of the wrong type.
@@ -306,9 +323,21 @@ impl Description {
                 let every = value.parse().map_err(|_| error("expected a number of frames".into()))?;
                 find_mut(&mut self.sinks, "sink", name).map_err(error)?.every = Some(Spanned::new(0..0, every));
             }
+            ["parameter", name] | [name] if parts.len() == 2 || self.parameters.contains_key(*name) => {
+                let value = Uniform::from_text(value).map_err(error)?;
+                let parameter = find_mut(&mut self.parameters, "parameter", name).map_err(error)?;
+                parameter.default = place(value);
+            }
             _ => {
+                let hint = match parts.as_slice() {
+                    [name] => nearest(name, self.parameters.keys().map(|name| name.get_ref().as_str())),
+                    _ => None,
+                };
+                if let Some(name) = hint {
+                    return Err(error("no such parameter".into()).with_hint(format!("did you mean \"{name}\"?")));
+                }
                 return Err(error("no such key".into()).with_hint(
-                    "keys: pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every, optimize",
+                    "keys: PARAMETER, pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every, optimize",
                 ));
             }
         }
