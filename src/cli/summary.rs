@@ -155,7 +155,8 @@ mod tests {
             transfer: times.clone(),
             ..Edge::default()
         };
-        let pass = Pass { name: "grade".into(), target: "ABGR8888 8x8".into(), submit: times, ..Pass::default() };
+        let pass =
+            Pass { name: "grade".into(), target: "ABGR8888 8x8".into(), submit: times.clone(), ..Pass::default() };
         let report = Report {
             frames: 2,
             seconds: 0.02,
