@@ -9,6 +9,8 @@ pub mod graph;
 pub mod parameters;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod shader;
