@@ -155,6 +155,8 @@ pub enum SourceKind {
     Raw,
     /// One picture: PNG, JPEG, PBM, PGM, PPM, PAM.
     Image,
+    /// A colour table, as the picture that `shaders/lut.frag` reads.
+    Cube,
 }
 
 /// A picture that is computed.

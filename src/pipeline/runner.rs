@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::board::{AllocatorKind, Board};
 use crate::color::Siting;
 use crate::device::Device;
-use crate::egl::{Context, Display};
+use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::gles::{Gl, Texture};
@@ -52,6 +52,8 @@ pub struct Options {
     pub frames: Option<FrameRange>,
     /// Facts about the board, instead of the description's.
     pub board: Option<Board>,
+    /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
+    pub max_version: Option<(u8, u8)>,
     /// Set to true, no new frame is begun; those in flight are finished.
     pub stop: Arc<AtomicBool>,
     /// Asked before memory of a kind is imported into a driver: whether the driver lives through it. Without one the
@@ -100,7 +102,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let (driver, prepared) = std::thread::scope(|scope| {
         let driver = scope.spawn(|| {
             let display = Display::open(&device)?;
-            Context::new(&display)
+            Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
         let prepared = Plan::new(description, options.frames).and_then(|plan| {
             let staged = target::stage(&device, &plan)?;
