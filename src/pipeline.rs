@@ -9,6 +9,7 @@ pub mod graph;
 pub mod identity;
 pub mod manifest;
 pub mod merge;
+pub mod parameters;
 pub mod pass;
 pub mod plan;
 #[cfg(feature = "schema")]

@@ -336,7 +336,8 @@ fn killed_workers_lose_nothing() {
                 break;
             }
             // Some are killed before they draw, most while they do: so many lines after those that are there.
-            let lines = |path: &Path| std::fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
+            let lines =
+                |path: &Path| std::fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
             let wanted = lines(&manifest) + random.below(60) as usize;
             let since = Instant::now();
             while lines(&manifest) < wanted && since.elapsed() < Duration::from_secs(10) {
@@ -368,4 +369,61 @@ impl Folder {
 /// The manifest's name, by the rule of the documentation.
 fn block(shard: u64, shards: u64, frames: u64) -> String {
     format!("{:06}-{:06}.jsonl", frames * shard / shards, frames * (shard + 1) / shards)
+}
+
+/// The array job of the documentation, on a Slurm of one machine: a task is killed while it draws and put back into the
+/// queue, another one is killed and submitted again alone.
+#[test]
+fn a_slurm_array_draws_the_job() {
+    const FRAMES: u64 = 2000;
+    let folder = Folder::new("slurm", FRAMES);
+    let Some(reference) = folder.reference() else { return };
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = r#"
+        set -eu
+        submit() { sbatch --parsable "$@" p.toml; }
+        # $1 lines of the manifest $2.
+        drawn() { while ! [ -e "p.job/$2" ] || [ "$(wc -l < "p.job/$2")" -lt "$1" ]; do sleep 0.01; done; }
+        job=$(submit --array=0-3 "$SCRIPT")
+        drawn 20 000500-001000.jsonl
+        scancel --signal=KILL --full "${job}_1"
+        sbatch --wait --dependency="afterany:$job" --output=/dev/null --wrap true > /dev/null
+        status=0
+        "$DARKFRAME" merge p.job > first.txt 2>&1 || status=$?
+        echo "the first merge: $status"
+        # All that is left, by the number of the task in the job as it was.
+        SHARDS=4 submit --wait --array=1 "$SCRIPT" > /dev/null
+        scontrol show job | grep -c JobState=COMPLETED
+        "$DARKFRAME" merge p.job
+    "#;
+    let output = Command::new(project.join("tests/slurm/cluster"))
+        .args([
+            folder.0.join("cluster").as_path(),
+            Path::new("--"),
+            Path::new("sh"),
+            Path::new("-c"),
+            Path::new(script),
+        ])
+        .env("DARKFRAME", env!("CARGO_BIN_EXE_darkframe"))
+        .env("SCRIPT", project.join("examples/cluster/slurm.sh"))
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(77) {
+        return common::skip("slurm", words);
+    }
+    fine(&output, 0);
+    println!("{words}");
+    let first = std::fs::read_to_string(folder.0.join("first.txt")).unwrap();
+    if words.contains("the first merge: 3") {
+        assert!(first.contains("--frames 0..2000 --shard 1/4 --job p.job --resume"), "{first}");
+    } else {
+        println!("the task had ended before it was killed: {first}");
+    }
+    // Each task wrote its log, and no other block than its own was drawn twice.
+    let logs =
+        folder.0.read_dir().unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "log"));
+    assert_eq!(logs.count(), 5);
+    assert_same(&folder.out(), &reference);
 }

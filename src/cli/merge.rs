@@ -17,9 +17,11 @@ use super::Output;
 const INCOMPLETE: u8 = 3;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 every frame is there and every file is whole; 1 failed, or two shards have different \
+#[command(
+    after_help = "Exit codes: 0 every frame is there and every file is whole; 1 failed, or two shards have different \
 pictures of one frame; 3 frames are missing or damaged, and the commands that draw them are printed. Run it where the \
-shards ran: the manifests name files as those did.")]
+shards ran: the manifests name files as those did."
+)]
 pub struct Arguments {
     /// Folders with manifests (`--job` of the runs, by default NAME.job), or manifests.
     #[arg(required = true, value_name = "JOB")]

@@ -12,10 +12,10 @@ use clap::Args;
 use darkframe::board::Board;
 use darkframe::error::{Error, ErrorKind, Result};
 use darkframe::pipeline::description::{FrameRange, Require};
-use darkframe::pipeline::runner::{self, Options, Progress};
-use darkframe::pipeline::sink::output::Output as File;
 use darkframe::pipeline::resume::JobOptions;
+use darkframe::pipeline::runner::{self, Options, Progress};
 use darkframe::pipeline::shard::ShardChoice;
+use darkframe::pipeline::sink::output::Output as File;
 use darkframe::pipeline::{Description, Report};
 
 use super::prove::ChildProver;
@@ -68,8 +68,10 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
         stop: stop.clone(),
+        live: None,
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
+        max_version: None,
     };
     // That it cannot be written is said now, not after the run.
     let file = arguments.report.as_deref().map(open_report).transpose()?;
@@ -92,7 +94,9 @@ fn job(arguments: &Arguments) -> Result<Option<JobOptions>> {
     if shard.is_none() {
         for (name, engine) in [("SLURM_ARRAY_TASK_ID", "slurm"), ("JOB_COMPLETION_INDEX", "kubernetes")] {
             if variable(name).is_some() {
-                tracing::warn!("{name} is set, and this run draws all frames: --shard {engine} would draw a share of them");
+                tracing::warn!(
+                    "{name} is set, and this run draws all frames: --shard {engine} would draw a share of them"
+                );
             }
         }
     }

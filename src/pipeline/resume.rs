@@ -274,12 +274,7 @@ pub(super) fn is_whole_file(record: &Record, path: &Path) -> bool {
 }
 
 /// The frames at the beginning of a part that are whole and follow each other, and where the last of them ends.
-fn whole_part(
-    earlier: &Contents,
-    sink: &str,
-    path: &Path,
-    expected: impl Iterator<Item = u64>,
-) -> (FrameSet, u64) {
+fn whole_part(earlier: &Contents, sink: &str, path: &Path, expected: impl Iterator<Item = u64>) -> (FrameSet, u64) {
     let mut whole = FrameSet::default();
     let mut end = 0;
     let Ok(file) = File::open(path) else { return (whole, end) };

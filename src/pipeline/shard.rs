@@ -131,7 +131,8 @@ impl ShardChoice {
                         let detail = format!(
                             "task {id} of a Slurm array of {count} tasks from {first} to {last} in steps of {step}: the tasks are not evenly spaced, so their places are unknown"
                         );
-                        Err(error(detail).with_hint("use --shard slurm/N, where the task's number is the shard, from 0"))
+                        Err(error(detail)
+                            .with_hint("use --shard slurm/N, where the task's number is the shard, from 0"))
                     }
                 }
             }

@@ -41,14 +41,7 @@ impl Y4mWriter {
     ///
     /// # Errors
     /// As [`Output::create`]; `Unsupported` siting.
-    pub fn create(
-        path: &Path,
-        size: Size,
-        rate: Rate,
-        color: Color,
-        picker: Picker,
-        journal: Journal,
-    ) -> Result<Self> {
+    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker, journal: Journal) -> Result<Self> {
         check(color)?;
         let mut output = journal.open(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
@@ -63,7 +56,14 @@ impl Y4mWriter {
             journal.wrote(None, path, 0, [header.as_bytes()])?;
         }
         let converter = Converter::new(size, color, picker);
-        Ok(Self { output: Some(output), path: path.to_owned(), journal, converter, frame: Vec::new(), written: Written::default() })
+        Ok(Self {
+            output: Some(output),
+            path: path.to_owned(),
+            journal,
+            converter,
+            frame: Vec::new(),
+            written: Written::default(),
+        })
     }
 }
 
