@@ -371,8 +371,8 @@ fn block(shard: u64, shards: u64, frames: u64) -> String {
     format!("{:06}-{:06}.jsonl", frames * shard / shards, frames * (shard + 1) / shards)
 }
 
-/// The array job of the documentation, on a Slurm of one machine: a task is killed while it draws and put back into the
-/// queue, another one is killed and submitted again alone.
+/// The array job of the documentation, on a Slurm of one machine: a task is killed while it draws, and submitted again
+/// alone.
 #[test]
 fn a_slurm_array_draws_the_job() {
     const FRAMES: u64 = 2000;

@@ -55,17 +55,17 @@ fn file_checksum(path: &Path) -> Result<String> {
     let length = file.metadata().map_err(failed)?.len();
     let mut sum = Checksum::default();
     sum.update(&length.to_le_bytes());
-    let ranges = match length <= READ_BYTES {
-        true => vec![0..length],
-        false => [0, length / 2, length - SAMPLE_BYTES].map(|at| at..at + SAMPLE_BYTES).to_vec(),
+    let samples = match length <= READ_BYTES {
+        true => vec![(0, length)],
+        false => [0, length / 2, length - SAMPLE_BYTES].map(|at| (at, SAMPLE_BYTES)).to_vec(),
     };
     let mut bytes = vec![0; 1 << 20];
-    for mut range in ranges {
-        while !range.is_empty() {
-            let wanted = bytes.len().min((range.end - range.start) as usize);
-            file.read_exact_at(&mut bytes[..wanted], range.start).map_err(failed)?;
+    for (mut at, mut left) in samples {
+        while left > 0 {
+            let wanted = bytes.len().min(left as usize);
+            file.read_exact_at(&mut bytes[..wanted], at).map_err(failed)?;
             sum.update(&bytes[..wanted]);
-            range.start += wanted as u64;
+            (at, left) = (at + wanted as u64, left - wanted as u64);
         }
     }
     Ok(sum.finish())
