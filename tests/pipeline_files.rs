@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::{AllocatorKind, Board};
 use darkframe::buffer::{Access, Buffer};
-use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
+use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device;
 use darkframe::format::Fourcc;
 use darkframe::layout::Size;
@@ -324,7 +324,7 @@ fn y4m_is_within_one_code_of_the_formula_and_the_y4m_crate_reads_it() {
         let frame = decoder.read_frame().unwrap();
 
         // In f64, from the definition: convert every pixel, then filter chroma.
-        let rows = Color { matrix, range, siting, transfer: Transfer::Bt709 }.rgb_to_yuv(8);
+        let rows = Color { matrix, range, siting, ..Color::HD }.rgb_to_yuv(8);
         let at = |x: isize, y: isize, row: usize| {
             let (x, y) = (x.clamp(0, width as isize - 1) as usize, y.clamp(0, height as isize - 1) as usize);
             let pixel = &picture[(y * width + x) * 4..];

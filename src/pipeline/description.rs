@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use crate::color::{Color, Matrix, Range, Siting, Transfer};
+use crate::color::{Color, Matrix, Primaries, Range, Siting, Transfer};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
@@ -158,6 +158,8 @@ pub struct ColorKeys {
     pub siting: Option<Siting>,
     /// Transfer function.
     pub transfer: Option<Transfer>,
+    /// Primaries.
+    pub primaries: Option<Primaries>,
 }
 
 impl ColorKeys {
@@ -168,6 +170,7 @@ impl ColorKeys {
             range: self.range.unwrap_or(color.range),
             siting: self.siting.unwrap_or(color.siting),
             transfer: self.transfer.unwrap_or(color.transfer),
+            primaries: self.primaries.unwrap_or(color.primaries),
         }
     }
 }
