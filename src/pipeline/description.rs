@@ -191,6 +191,9 @@ pub struct Pass {
     pub size: Option<Spanned<Text<PassSize>>>,
     /// Format of the target; `ABGR8888` (bytes R, G, B, A) where it is left out.
     pub format: Option<Spanned<Text<Fourcc>>>,
+    /// YUV formats: matrix, range, siting and transfer of the target; as guessed from its size where they are left out.
+    #[serde(default)]
+    pub color: ColorKeys,
     /// How inputs are read between pixels.
     #[serde(default)]
     pub filter: Filter,
