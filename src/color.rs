@@ -15,6 +15,7 @@ pub use convert::{Conversion, HDR_PEAK_NITS, HLG, HLG_GAMMA, PQ, SDR_WHITE_NITS}
 
 /// The Y'CbCr matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Matrix {
     /// ITU-R BT.601: standard definition.
     #[serde(rename = "bt601")]
@@ -54,6 +55,7 @@ impl Matrix {
 
 /// Which codes black and white have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Range {
     /// 8 bits: luma 16 to 235, chroma 16 to 240. EGL calls it narrow.
@@ -64,6 +66,7 @@ pub enum Range {
 
 /// Where a chroma sample sits relative to the luma samples it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Siting {
     /// On the left luma column, between the rows: MPEG-2, H.264 and most video.
@@ -87,6 +90,7 @@ impl Siting {
 
 /// The opto-electronic transfer the numbers were made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Transfer {
     /// IEC 61966-2-1.
@@ -110,6 +114,7 @@ impl Transfer {
 
 /// Which red, green and blue the numbers are amounts of. The white is D65 in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Primaries {
     /// SMPTE C, ITU-R BT.601 with 525 lines.
     #[serde(rename = "bt601-525")]

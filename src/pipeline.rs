@@ -8,6 +8,8 @@ pub mod frames;
 pub mod graph;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod shader;
