@@ -32,6 +32,7 @@ use super::{pass::PassInput, report};
 mod deliver;
 mod feed;
 pub mod live;
+mod planes;
 mod target;
 pub mod trial;
 
@@ -178,6 +179,7 @@ impl<'a> Job<'a> {
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
                 fourcc: graph.passes[pass].fourcc,
+                color: graph.passes[pass].color(sizes[pass]),
                 rate,
                 frames: end.map(|end| end - start),
             })
@@ -222,7 +224,7 @@ impl<'a> Job<'a> {
                 }
                 inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
             }
-            let target = (sizes[index], node.fourcc);
+            let target = (sizes[index], planes::drawn_format(gl, node.fourcc)?);
             passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
@@ -300,6 +302,7 @@ impl<'a> Job<'a> {
                 }
                 targets[index].bind(gl)?;
                 pass.draw(gl, &textures, frame, seconds)?;
+                targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
             let wants = |pass: usize, frame: u64| sinks.iter().any(|sink| sink.pass == pass && sink.wants(frame));

@@ -40,18 +40,6 @@ impl Journal {
         self.0.as_ref().is_none_or(|book| book.missing.contains(frame))
     }
 
-    /// Opens the file with all frames, or the part of it that this run writes: behind what is whole there, so that
-    /// [`Output::bytes`] begins with that.
-    ///
-    /// # Errors
-    /// As [`Output::create`].
-    pub fn open(&self, path: &Path) -> Result<Output> {
-        match self.0.as_ref().and_then(|book| book.part.as_ref()) {
-            Some((part, keep)) => Output::append(part, *keep),
-            None => Output::create(path),
-        }
-    }
-
     /// `pieces` are whole in `file` from byte `at`: those of `frame`, or of what stands before the first one.
     ///
     /// # Errors
@@ -78,5 +66,49 @@ impl Journal {
             bytes,
             xxh3: checksum.finish(),
         })
+    }
+}
+
+/// The one file with all frames of a sink, or this run's part of it.
+#[derive(Debug)]
+pub struct OneFile {
+    output: Output,
+    path: PathBuf,
+    journal: Journal,
+}
+
+impl OneFile {
+    /// Opens the file, or the part behind what is whole there, and writes `header` where nothing is.
+    ///
+    /// # Errors
+    /// As [`Output::create`]; those of the manifest.
+    pub fn open(path: &Path, journal: Journal, header: &[u8]) -> Result<Self> {
+        let mut output = match journal.0.as_ref().and_then(|book| book.part.as_ref()) {
+            Some((part, keep)) => Output::append(part, *keep)?,
+            None => Output::create(path)?,
+        };
+        if output.bytes() == 0 && !header.is_empty() {
+            output.write_all(header)?;
+            journal.wrote(None, path, 0, [header])?;
+        }
+        Ok(Self { output, path: path.to_owned(), journal })
+    }
+
+    /// Writes the pieces of a frame.
+    ///
+    /// # Errors
+    /// As [`Output::write_all`]; those of the manifest.
+    pub fn write<'a>(&mut self, frame: u64, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Result<()> {
+        let at = self.output.bytes();
+        self.output.write_pieces(pieces.clone())?;
+        self.journal.wrote(Some(frame), &self.path, at, pieces)
+    }
+
+    /// As [`Output::commit`].
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub fn commit(self) -> Result<u64> {
+        self.output.commit()
     }
 }

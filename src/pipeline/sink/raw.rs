@@ -4,19 +4,17 @@
 //! already, rows go from the mapping to the system, not through a copy.
 //! Not here: conversion beyond the order of 8-bit components (read-back gives R, G, B, A whatever the format).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::Result;
 use crate::format::Fourcc;
 
-use super::output::Output;
+use super::journal::OneFile;
 use super::{Journal, Picker, Picture, Writer, Written};
 
 /// Writes raw pictures.
 pub struct RawWriter {
-    output: Option<Output>,
-    path: PathBuf,
-    journal: Journal,
+    output: Option<OneFile>,
     /// From the delivered bytes to the wanted ones, where they differ.
     reorder: Option<(Picker, Picker)>,
     pixels: Vec<u8>,
@@ -33,15 +31,14 @@ impl RawWriter {
             true => None,
             false => Some((Picker::new(delivered.format()?)?, Picker::new(wanted.format()?)?)),
         };
-        let output = Some(journal.open(path)?);
-        Ok(Self { output, path: path.to_owned(), journal, reorder, pixels: Vec::new(), written: Written::default() })
+        let output = Some(OneFile::open(path, journal, b"")?);
+        Ok(Self { output, reorder, pixels: Vec::new(), written: Written::default() })
     }
 }
 
 impl Writer for RawWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
         let Some(output) = &mut self.output else { return Ok(()) };
-        let at = output.bytes();
         let rows = |plane: usize| {
             let bytes = picture.map.plane(plane);
             let row_bytes = picture.layout.row_bytes(plane) as usize;
@@ -57,12 +54,9 @@ impl Writer for RawWriter {
             for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
                 to.place(from.pick(pixel), target);
             }
-            output.write_all(&self.pixels)?;
-            self.journal.wrote(Some(picture.frame), &self.path, at, [self.pixels.as_slice()])?;
+            output.write(picture.frame, [self.pixels.as_slice()].into_iter())?;
         } else {
-            let pieces = || (0..picture.layout.planes().len()).flat_map(rows);
-            output.write_pieces(pieces())?;
-            self.journal.wrote(Some(picture.frame), &self.path, at, pieces())?;
+            output.write(picture.frame, (0..picture.layout.planes().len()).flat_map(rows))?;
         }
         self.written.pictures += 1;
         Ok(())
