@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
         stop: stop.clone(),
+        live: None,
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
         max_version: None,
