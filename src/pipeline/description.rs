@@ -19,8 +19,10 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+pub mod optimize;
 pub mod value;
 
+pub use optimize::{Optimize, Step};
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 
 /// Named parts, with the place of each name.
@@ -38,9 +40,9 @@ pub struct Description {
     pub frames: Option<Text<FrameRange>>,
     /// Frames per second of the run; that of the first source that has one where it is left out, else 25.
     pub rate: Option<Text<Rate>>,
-    /// Draw in other, cheaper ways where the picture is the same to one code value.
-    #[serde(default = "yes")]
-    pub optimize: bool,
+    /// Draw in other, cheaper ways where the picture is the same to one code value: which steps are taken.
+    #[serde(default)]
+    pub optimize: Optimize,
     /// Where pictures come from.
     #[serde(default, rename = "source")]
     pub sources: Named<Source>,
@@ -53,10 +55,6 @@ pub struct Description {
     /// Where the text came from.
     #[serde(skip)]
     pub origin: Origin,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The file and its text, for errors with a place.
@@ -290,7 +288,7 @@ impl Description {
                 let uniform = Uniform::from_text(value).map_err(error)?;
                 pass.uniforms.insert(Spanned::new(0..0, (*key).to_owned()), place(uniform));
             }
-            ["optimize"] => self.optimize = value.parse().map_err(|_| error("expected true or false".into()))?,
+            ["optimize"] => self.optimize = value.parse().map_err(error)?,
             ["source", name, "file"] => {
                 find_mut(&mut self.sources, "source", name).map_err(error)?.file =
                     Some(Spanned::new(0..0, absolute(value)))

@@ -35,7 +35,16 @@ pub struct PassNode {
     pub fourcc: Fourcc,
     /// How inputs are read between pixels.
     pub filter: Filter,
+    /// Where it is not the same for every input: for each of them.
+    pub filters: Vec<Filter>,
     size: Option<(PassSize, Range<usize>)>,
+}
+
+impl PassNode {
+    /// How an input, by index, is read between its pixels.
+    pub fn filter_of(&self, input: usize) -> Filter {
+        self.filters.get(input).copied().unwrap_or(self.filter)
+    }
 }
 
 /// A sink with its reference resolved.
@@ -264,6 +273,7 @@ impl Builder<'_> {
             inputs,
             fourcc,
             filter: pass.filter,
+            filters: Vec::new(),
             size,
         });
         let feed = Feed::Pass(self.graph.passes.len() - 1);
@@ -281,6 +291,7 @@ impl Builder<'_> {
             inputs: vec![("picture".into(), Feed::Source(source))],
             fourcc: Fourcc::ABGR8888,
             filter: Filter::Linear,
+            filters: Vec::new(),
             size: None,
         });
         self.copies.insert(source, self.graph.passes.len() - 1);

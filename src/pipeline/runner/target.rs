@@ -3,7 +3,7 @@
 //! In: a pass's size and format, and whether a sink reads it. Out: textures for other passes, [`Delivery`] for sinks.
 //! Not here: writing (`deliver`).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -26,25 +26,26 @@ use super::super::sink::Shape;
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
-/// Buffers made while the driver starts, by pass.
+/// Buffers made while the driver starts, by the pass's name.
 #[derive(Default)]
-pub(super) struct Staged(Vec<Vec<Buffer>>);
+pub(super) struct Staged(HashMap<String, Vec<Buffer>>);
 
 impl Staged {
-    pub(super) fn take(&mut self, pass: usize) -> Vec<Buffer> {
-        self.0.get_mut(pass).map(std::mem::take).unwrap_or_default()
+    pub(super) fn take(&mut self, pass: &str) -> Vec<Buffer> {
+        self.0.remove(pass).unwrap_or_default()
     }
 }
 
 /// Makes the memory for read-back where the machine has no dma-bufs anyway, and touches it: page faults cost more than
 /// the copy, and the driver is starting on another core.
 pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
-    let mut staged = Staged(vec![Vec::new(); plan.graph.passes.len()]);
+    let mut staged = Staged::default();
     if !device.nodes().is_empty() || std::path::Path::new("/dev/udmabuf").exists() {
         return Ok(staged);
     }
     for sink in &plan.graph.sinks {
-        if staged.0[sink.pass].is_empty() {
+        let buffers = staged.0.entry(plan.graph.passes[sink.pass].name.clone()).or_default();
+        if buffers.is_empty() {
             let shape = plan.shape(sink.pass);
             if shape.size.pixels() > STAGED_PIXELS {
                 continue;
@@ -53,7 +54,7 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
             for _ in 0..read_back_buffers(&shape, true) {
                 let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
                 buffer.populate()?;
-                staged.0[sink.pass].push(buffer);
+                buffers.push(buffer);
             }
         }
     }
@@ -146,8 +147,6 @@ enum Out {
 
 /// The target of a pass.
 pub(super) struct Target {
-    size: Size,
-    fourcc: Fourcc,
     framebuffers: Vec<Framebuffer>,
     current: usize,
     out: Out,
@@ -169,7 +168,7 @@ impl Target {
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let Some(memory) = memory else {
             let framebuffers = vec![plain(gl, size, fourcc)?];
-            return Ok(Self { size, fourcc, framebuffers, current: 0, out: Out::Nowhere, edge: None });
+            return Ok(Self { framebuffers, current: 0, out: Out::Nowhere, edge: None });
         };
         let mut edge = Edge {
             name: format!("target of {name}"),
@@ -183,7 +182,7 @@ impl Target {
                 describe(&mut edge, &buffers);
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
-                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+                Ok(Self { framebuffers, current: 0, out, edge: Some(edge) })
             }
             Err(reason) => {
                 let reason_text = reason.to_string();
@@ -214,7 +213,7 @@ impl Target {
                     edge.binding = "glReadPixels".into();
                     Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
-                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+                Ok(Self { framebuffers, current: 0, out, edge: Some(edge) })
             }
         }
     }
@@ -327,14 +326,6 @@ impl Target {
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
-    /// How a shader reads the picture.
-    pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
-        // Components that were drawn come back in their own places, whatever the order of the bytes.
-        let alpha = self.fourcc.format().is_ok_and(|format| format.has_alpha);
-        let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
-        (InputBinding::Rgb { swizzle }, Color::SRGB, self.size, vec![gles::Filter::Nearest])
-    }
-
     /// What the sinks get: read-back is always bytes R, G, B, A.
     pub(super) fn delivered(&self, shape: &Shape) -> (Shape, Fourcc) {
         match self.out {
@@ -350,6 +341,14 @@ impl Target {
     pub(super) fn edge(&self) -> Option<&Edge> {
         self.edge.as_ref()
     }
+}
+
+/// How a shader reads the picture of a pass.
+pub(super) fn sampling_of(fourcc: Fourcc, size: Size) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
+    // Components that were drawn come back in their own places, whatever the order of the bytes.
+    let alpha = fourcc.format().is_ok_and(|format| format.has_alpha);
+    let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
+    (InputBinding::Rgb { swizzle }, Color::SRGB, size, vec![gles::Filter::Nearest])
 }
 
 fn describe(edge: &mut Edge, buffers: &[Buffer]) {
