@@ -13,6 +13,7 @@ use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Optimize, Pass, Rate, Step, Uniform, did_you_mean};
+use super::frames::FrameSet;
 use super::graph::{Feed, Graph};
 use super::shader::{BUILT_IN, Declared, Shader};
 use super::sink::Shape;
@@ -57,6 +58,8 @@ pub struct Plan {
     pub start: u64,
     /// Frame after the last; `None` runs until it is stopped.
     pub end: Option<u64>,
+    /// The frames between the two that are drawn.
+    pub draw: FrameSet,
     /// The passes as they are described.
     described: Drawn,
     /// Passes that a driver does not take fused.
@@ -131,6 +134,7 @@ impl Plan {
             rate,
             start,
             end,
+            draw: FrameSet::from_bounds(start, end),
             described: Drawn { graph, sizes, shaders, uniforms },
             apart: BTreeSet::new(),
         };

@@ -149,11 +149,10 @@ impl<'a> Job<'a> {
         programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
             (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();
-        let (start, end, rate) = (plan.start, plan.end, plan.rate);
-        let run = Frames { start, end };
+        let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, run, filter)?);
+            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
         }
         let passes = programs::compile(gl, &mut plan, &feeds)?;
         let Plan { graph, sizes, four_wide, parts, .. } = plan;
@@ -195,8 +194,8 @@ impl<'a> Job<'a> {
         let mut submit = vec![Times::default(); passes.len()];
         let mut done = 0u64;
         let mut interrupted = false;
-        let mut frame = start;
-        while end.is_none_or(|end| frame < end) {
+        let total = draw.count();
+        for frame in draw.iter() {
             if self.stop.load(Ordering::Relaxed) {
                 interrupted = true;
                 break;
@@ -247,9 +246,8 @@ impl<'a> Job<'a> {
                 }
             }
             done += 1;
-            frame += 1;
             if let Some(progress) = &mut progress {
-                progress(Progress { done, total: end.map(|end| end - start), finished: false });
+                progress(Progress { done, total, finished: false });
             }
             if sinks.iter().any(SinkThread::has_failed) {
                 break;
@@ -261,7 +259,7 @@ impl<'a> Job<'a> {
             }
         }
         if let Some(progress) = &mut progress {
-            progress(Progress { done, total: end.map(|end| end - start), finished: true });
+            progress(Progress { done, total, finished: true });
         }
 
         let mut report = Report {
@@ -352,11 +350,4 @@ impl<'a> Job<'a> {
             software: caps.is_software,
         }
     }
-}
-
-/// The frames of a run.
-#[derive(Clone, Copy)]
-struct Frames {
-    start: u64,
-    end: Option<u64>,
 }

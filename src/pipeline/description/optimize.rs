@@ -39,6 +39,17 @@ impl Step {
             Self::FourWide => "four-wide",
         }
     }
+
+    /// What it does, in words.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Fuse => "passes that only ask for their own pixel are drawn together with what feeds them",
+            Self::Nearest => "where the CPU draws, inputs that are read whole pixels away are read without a filter",
+            Self::Precision => "where the CPU draws, `mediump` and `lowp` mean `highp`",
+            Self::Reuse => "passes that are never needed at the same time share a texture",
+            Self::FourWide => "where the CPU draws, four pixels of a source with subsampled chroma are made at once",
+        }
+    }
 }
 
 /// The steps that are taken.

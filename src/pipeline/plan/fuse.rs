@@ -216,8 +216,11 @@ struct Picture {
     pointwise: bool,
 }
 
+/// For each part its inputs by name.
+type Joints = Vec<Vec<(String, Joint)>>;
+
 /// The pictures that parts read together, and for each part what its inputs are. Parts that read one picture share it.
-fn inputs(base: &Drawn, infos: &[Info], parts: &[usize]) -> Result<(Vec<Picture>, Vec<Vec<(String, Joint)>>), String> {
+fn inputs(base: &Drawn, infos: &[Info], parts: &[usize]) -> Result<(Vec<Picture>, Joints), String> {
     let graph = &base.graph;
     let mut pictures: Vec<Picture> = Vec::new();
     let mut joints = Vec::new();

@@ -22,11 +22,12 @@ use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
 use super::super::description::Filter;
+use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened};
 use super::target::tight_memory;
 use super::trial::Role;
-use super::{BUFFERS, Frames, Job};
+use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
@@ -66,7 +67,7 @@ impl<'scope> SourceFeed<'scope> {
         gl: &Gl,
         job: &Job<'a>,
         source: Opened,
-        frames: Frames,
+        frames: FrameSet,
         four_wide: Option<Filter>,
     ) -> Result<Self> {
         let info = source.info().clone();
@@ -200,15 +201,17 @@ impl<'scope> SourceFeed<'scope> {
 struct Reading<'a> {
     source: Opened,
     buffers: Vec<Buffer>,
-    frames: Frames,
+    frames: FrameSet,
     stop: &'a std::sync::atomic::AtomicBool,
 }
 
 impl Reading<'_> {
     fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<usize>>) -> Times {
         let mut work = Times::default();
-        let mut frame = self.frames.start;
-        while self.frames.end.is_none_or(|end| frame < end) && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+        for frame in self.frames.iter() {
+            if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                break;
+            }
             let Ok(Free { slot, fence }) = free.recv() else { break };
             let read = || -> Result<bool> {
                 if let Some(fence) = fence {
@@ -227,7 +230,6 @@ impl Reading<'_> {
             if filled.send(message).is_err() || failed || self.source.info().still {
                 break;
             }
-            frame += 1;
         }
         work
     }

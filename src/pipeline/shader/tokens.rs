@@ -184,7 +184,10 @@ impl<'a> Reader<'a> {
                 self.skip()?;
                 return match self.peek() {
                     "{" => self.skip().map(|_| ()),
-                    ";" => Ok(self.at += 1),
+                    ";" => {
+                        self.at += 1;
+                        Ok(())
+                    }
                     other => Err(format!("\"{other}\" follows the head of a function")),
                 };
             }
@@ -192,7 +195,7 @@ impl<'a> Reader<'a> {
             while !matches!(self.peek(), "," | ";") {
                 match self.peek() {
                     "" => return Err("a declaration has no end".into()),
-                    "(" | "[" | "{" => drop(self.skip()?),
+                    "(" | "[" | "{" => _ = self.skip()?,
                     _ => self.at += 1,
                 }
             }
