@@ -20,7 +20,7 @@ use crate::pipeline::shader::join::{Joint, Part, name_in};
 use crate::pipeline::shader::{Declared, Shader, Version};
 use crate::pipeline::source::Info;
 
-use super::Drawn;
+use super::{Drawn, Setting};
 
 /// Textures that every driver binds at once.
 const MAX_SAMPLERS: usize = 8;
@@ -277,7 +277,7 @@ fn samplers(feed: Feed, infos: &[Info]) -> usize {
     yuv::views(infos[source].fourcc, infos[source].size).map_or(1, |views| views.len())
 }
 
-type Joined = (PassNode, Option<Arc<Shader>>, Vec<(Declared, Vec<f64>)>);
+type Joined = (PassNode, Option<Arc<Shader>>, Vec<Setting>);
 
 fn join(base: &Drawn, infos: &[Info], parts: &[usize]) -> Result<Joined, String> {
     let (pictures, joints) = inputs(base, infos, parts)?;
@@ -289,9 +289,9 @@ fn join(base: &Drawn, infos: &[Info], parts: &[usize]) -> Result<Joined, String>
             inputs: joints.iter().map(|(input, joint)| (input.as_str(), joint.clone())).collect(),
             opaque: !base.graph.passes[part].fourcc.format().is_ok_and(|format| format.has_alpha),
         });
-        for (declared, value) in &base.uniforms[part] {
-            let name = name_in(index, &declared.name);
-            uniforms.push((Declared { name, ..declared.clone() }, value.clone()));
+        for setting in &base.uniforms[part] {
+            let name = name_in(index, &setting.uniform.name);
+            uniforms.push(Setting { uniform: Declared { name, ..setting.uniform.clone() }, ..setting.clone() });
         }
     }
     let shader = Shader::joined(&texts)?;
