@@ -29,6 +29,7 @@ use super::report::{Driver, Report, Times};
 mod deliver;
 mod feed;
 pub mod live;
+mod planes;
 mod programs;
 mod target;
 pub mod trial;
@@ -173,6 +174,7 @@ impl<'a> Job<'a> {
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
                 fourcc: graph.passes[pass].fourcc,
+                color: graph.passes[pass].color(sizes[pass]),
                 rate,
                 frames: end.map(|end| end - start),
             })
@@ -262,6 +264,7 @@ impl<'a> Job<'a> {
                 }
                 targets[index].bind(gl)?;
                 pass.draw(gl, &textures, frame, seconds)?;
+                targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
             let wants = |pass: usize, frame: u64| {

@@ -156,7 +156,7 @@ fn can_go(base: &Drawn, pass: usize, readers: &[usize], apart: &BTreeSet<String>
         return Err(format!("sink {} takes its picture", sink.plan.name));
     }
     let format = node.fourcc.format().map_err(|error| error.to_string())?;
-    if format.component_bits != 8 || matches!(node.fourcc, Fourcc::R8 | Fourcc::GR88) {
+    if format.component_bits != 8 || format.is_yuv() || matches!(node.fourcc, Fourcc::R8 | Fourcc::GR88) {
         return Err(format!("its picture is {}, not 8 bits of red, green and blue", node.fourcc));
     }
     can_be_part(base, pass, apart)?;

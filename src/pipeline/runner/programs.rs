@@ -12,7 +12,7 @@ use super::super::graph::Feed;
 use super::super::pass::{self, Pass, PassInput};
 use super::super::plan::Plan;
 use super::feed::SourceFeed;
-use super::target;
+use super::{planes, target};
 
 /// How pictures that feed a pass reach its shader.
 type Sampled = (InputBinding, crate::color::Color, crate::layout::Size, Vec<crate::gles::Filter>);
@@ -102,7 +102,7 @@ fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Sampled) -> 
             }
         }
     }
-    let target = (plan.sizes[index], node.fourcc);
+    let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
     let highp = plan.optimize.has(Step::Precision);
     Pass::new(gl, &node.name, shader, inputs, target, &plan.uniforms[index], highp)
 }
