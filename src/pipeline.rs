@@ -4,9 +4,12 @@
 //! Not here: what the layers below know (buffers, GL, colour), how a person is told (the command line).
 
 pub mod description;
+pub mod frames;
 pub mod graph;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod shader;
