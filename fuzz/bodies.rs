@@ -7,9 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use darkframe::share::metadata::Metadata;
+use darkframe::share::unixfd::Caps;
 use darkframe::share::unixfd::client::{Client, Event, Options};
 use darkframe::share::unixfd::wire::{HEADER_BYTES, Header, Message};
-use darkframe::share::unixfd::Caps;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// Bytes as messages one after the other: what is read is written and read again, alike.

@@ -407,7 +407,7 @@ mod tests {
                 "memory:DMABuf",
             ),
             ("video/x-raw(memory:GLMemory), format=(string)RGBA, width=(int)4, height=(int)4", "memory:GLMemory"),
-            ("video/x-raw(memory:DMABuf, format=(string)RGBA", "features without an end"),
+            ("video/x-raw(memory:DMABuf, format=RGBA", "features without an end"),
             ("video/x-raw, format=\"RG", "quote without an end"),
             ("video/x-raw, format=RGBA; video/x-raw, format=RGB", "more than one"),
             (

@@ -90,21 +90,16 @@ pub fn default_layout(fourcc: Fourcc, size: Size) -> Result<Layout> {
     let format: &Format = fourcc.format()?;
     size.check()?;
     let vertical = format.planes.iter().map(|plane| plane.vertical_subsampling).max().unwrap_or(1);
-    let padded_height = size.height.next_multiple_of(vertical);
+    // Of an odd number of rows; formats that share chroma among four leave the luma as it is.
+    let luma_rows = if vertical == 2 { size.height.next_multiple_of(2) } else { size.height };
     let mut planes: Vec<PlaneLayout> = Vec::new();
     let mut end = 0u64;
     for plane in format.planes {
-        let stride = match planes.first() {
-            // Chroma pairs share the luma's stride.
-            Some(luma) if format.planes.len() == 2 => {
-                plane.derived_stride(u64::from(luma.stride_bytes), &format.planes[0])
-            }
-            _ => plane.row_bytes(size.width).next_multiple_of(4),
-        };
+        let stride = plane.row_bytes(size.width).next_multiple_of(4);
         let stride_bytes =
             u32::try_from(stride).map_err(|_| Error::invalid(OP, format!("{fourcc} {size}: rows too long")))?;
         planes.push(PlaneLayout { offset_bytes: end, stride_bytes });
-        end += stride * u64::from(plane.rows(padded_height));
+        end += stride * u64::from(plane.rows(luma_rows));
     }
     Layout::new(fourcc, size, Modifier::LINEAR, &planes)
 }

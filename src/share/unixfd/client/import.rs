@@ -16,10 +16,10 @@ use crate::layout::{Layout, PlaneLayout};
 use crate::sys;
 
 use super::super::OP;
-use super::HANG;
 use super::super::caps::Caps;
 use super::super::planes::{self, Placement};
 use super::super::wire::{MemoryKind, NewBuffer};
+use super::HANG;
 
 /// Buffers that are remembered: more than any pool has, and few enough to find quickly.
 const REMEMBERED: usize = 32;
