@@ -78,13 +78,13 @@ fn releases_in_any_order() {
 /// A client that comes late gets caps first, and frames from then on; colours, times and rates arrive.
 #[test]
 fn late_joiners_and_what_is_said_of_frames() {
-    use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
+    use darkframe::color::{Color, Range, Siting};
     let _alone = alone();
     let (_, address) = socket("late");
     let options = server::Options { rate: Some((25, 1)), stream: "camera é".into(), ..lossless() };
     let server = Server::bind(&address, options).unwrap();
     let pool = pool(Fourcc::NV12, Size::new(16, 8), 4);
-    let color = Color { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Center, transfer: Transfer::Bt709 };
+    let color = Color { range: Range::Full, siting: Siting::Center, ..Color::HD };
     let frame = |number| Frame { color, ..numbered(acquire(&pool), number) };
     for number in 0..5 {
         assert_eq!(server.send(frame(number)).unwrap().clients, 0);

@@ -6,7 +6,7 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-use crate::color::{Color, Matrix, Range, Siting, Transfer};
+use crate::color::{Color, Matrix, Primaries, Range, Siting, Transfer};
 use crate::error::{Error, Result};
 use crate::format::{Fourcc, Modifier};
 use crate::layout::Size;
@@ -123,38 +123,61 @@ const COLORIMETRY: &[(&str, [u32; 4])] = &[
 impl Colorimetry {
     fn of(color: &Color, is_yuv: bool) -> Self {
         let range = if color.range == Range::Full { 1 } else { 2 };
-        let (matrix, own_transfer, primaries) = match color.matrix {
-            _ if !is_yuv => (1, 5, 1),
-            Matrix::Bt601 => (4, 16, 4),
-            Matrix::Bt709 => (3, 5, 1),
-            Matrix::Bt2020 => (6, 11, 7),
+        let (matrix, own_transfer) = match color.matrix {
+            _ if !is_yuv => (1, 5),
+            Matrix::Identity => (1, 5),
+            Matrix::Bt601 => (4, 16),
+            Matrix::Bt709 => (3, 5),
+            Matrix::Bt2020 => (6, 11),
+            Matrix::Smpte240m => (5, 6),
         };
         let transfer = match color.transfer {
             Transfer::Bt709 => own_transfer,
             Transfer::Srgb => 7,
             Transfer::Linear => 1,
+            Transfer::Pq => 14,
+            Transfer::Hlg => 15,
+        };
+        let primaries = match color.primaries {
+            Primaries::Bt709 => 1,
+            Primaries::Bt601Of625 => 3,
+            Primaries::Bt601Of525 => 4,
+            Primaries::Bt2020 => 7,
+            Primaries::DisplayP3 => 11,
         };
         Self([range, matrix, transfer, primaries])
     }
 
     /// `color` with what these numbers say; what this crate has no word for is left as it is.
-    fn over(&self, mut color: Color) -> Color {
-        let Self([range, matrix, transfer, _]) = *self;
+    fn over(&self, mut color: Color, is_yuv: bool) -> Color {
+        let Self([range, matrix, transfer, primaries]) = *self;
         match range {
             1 => color.range = Range::Full,
             2 => color.range = Range::Limited,
             _ => {}
         }
         match matrix {
+            1 if is_yuv => color.matrix = Matrix::Identity,
             3 => color.matrix = Matrix::Bt709,
             4 => color.matrix = Matrix::Bt601,
+            5 => color.matrix = Matrix::Smpte240m,
             6 => color.matrix = Matrix::Bt2020,
+            _ => {}
+        }
+        match primaries {
+            1 => color.primaries = Primaries::Bt709,
+            3 => color.primaries = Primaries::Bt601Of625,
+            4 => color.primaries = Primaries::Bt601Of525,
+            7 => color.primaries = Primaries::Bt2020,
+            11 => color.primaries = Primaries::DisplayP3,
             _ => {}
         }
         match transfer {
             1 => color.transfer = Transfer::Linear,
-            5 | 11 | 13 | 16 => color.transfer = Transfer::Bt709,
+            5 | 6 | 11 | 13 | 16 => color.transfer = Transfer::Bt709,
             7 => color.transfer = Transfer::Srgb,
+            14 => color.transfer = Transfer::Pq,
+            15 => color.transfer = Transfer::Hlg,
             _ => {}
         }
         color
@@ -321,8 +344,9 @@ impl FromStr for Caps {
                 fraction => fraction,
             };
         }
+        let is_yuv = fourcc.format()?.is_yuv();
         if let Some(colorimetry) = get("colorimetry") {
-            caps.color = colorimetry.parse::<Colorimetry>()?.over(caps.color);
+            caps.color = colorimetry.parse::<Colorimetry>()?.over(caps.color, is_yuv);
         }
         match get("chroma-site") {
             Some("mpeg2") => caps.color.siting = Siting::Left,
@@ -373,8 +397,14 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!((caps.fourcc, caps.size, caps.rate), (Fourcc::NV12, Size::new(320, 240), Some((30, 1))));
-        let Color { matrix, range, siting, transfer } = caps.color;
-        assert_eq!((matrix, range, siting, transfer), (Matrix::Bt601, Range::Full, Siting::Center, Transfer::Srgb));
+        let expected = Color {
+            matrix: Matrix::Bt601,
+            range: Range::Full,
+            siting: Siting::Center,
+            transfer: Transfer::Srgb,
+            primaries: Primaries::Bt709,
+        };
+        assert_eq!(caps.color, expected);
         let caps: Caps =
             "video/x-raw(memory:DMABuf), format=(string)DMA_DRM, drm-format=(string)NV12:0x0800000000000051, \
             width=(int)64, height=(int)32, colorimetry=(string)bt709"
@@ -422,18 +452,24 @@ mod tests {
 
     #[test]
     fn every_colour_comes_back() {
-        for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
+        let size = Size::new(64, 48);
+        let check = |color: Color| {
+            for dma_drm in [false, true] {
+                let caps = Caps { color, rate: Some((30000, 1001)), dma_drm, ..Caps::linear(Fourcc::NV12, size) };
+                assert_eq!(caps.to_string().parse::<Caps>().unwrap(), caps, "{caps}");
+            }
+        };
+        for matrix in Matrix::ALL {
             for range in [Range::Limited, Range::Full] {
                 for siting in [Siting::Left, Siting::Center, Siting::TopLeft] {
-                    for transfer in [Transfer::Bt709, Transfer::Srgb, Transfer::Linear] {
-                        for dma_drm in [false, true] {
-                            let color = Color { matrix, range, siting, transfer };
-                            let rate = Some((30000, 1001));
-                            let size = Size::new(64, 48);
-                            let caps = Caps { color, rate, dma_drm, ..Caps::linear(Fourcc::NV12, size) };
-                            assert_eq!(caps.to_string().parse::<Caps>().unwrap(), caps, "{caps}");
-                        }
-                    }
+                    check(Color { matrix, range, siting, ..Color::HD });
+                }
+            }
+            use Transfer::{Bt709, Hlg, Linear, Pq, Srgb};
+            for transfer in [Bt709, Srgb, Linear, Pq, Hlg] {
+                use Primaries::{Bt601Of525, Bt601Of625, Bt2020, DisplayP3};
+                for primaries in [Primaries::Bt709, Bt601Of525, Bt601Of625, Bt2020, DisplayP3] {
+                    check(Color { matrix, transfer, primaries, ..Color::HD });
                 }
             }
         }
