@@ -314,7 +314,7 @@ impl Random {
 fn killed_workers_lose_nothing() {
     const FRAMES: u64 = 400;
     const SHARDS: u64 = 3;
-    const KILLS: u32 = 12;
+    const KILLS: u32 = 36;
     let seed = match std::env::var("DARKFRAME_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64,
