@@ -19,8 +19,10 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+pub mod pass;
 pub mod value;
 
+pub use pass::{Alpha, Anchor, Blend, BlendMode, Length, Overlay, Rgba, Wrap};
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 
 /// Named parts, with the place of each name.
@@ -172,13 +174,18 @@ impl ColorKeys {
     }
 }
 
-/// One draw: inputs by name, a fragment shader, uniforms, one target.
+/// One draw: inputs by name, one of `shader`, `overlay` and `blend`, one target.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
     /// The fragment shader; relative to the pipeline file.
-    pub shader: Spanned<PathBuf>,
+    pub shader: Option<Spanned<PathBuf>>,
+    /// Lays the second input over the first.
+    pub overlay: Option<Spanned<Overlay>>,
+    /// Mixes the second input into the first.
+    pub blend: Option<Spanned<Blend>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`, or short `["camera"]`.
+    /// `"@previous"` is this pass's own picture of the frame before, `"@previous.NAME"` that of another.
     #[serde(default)]
     pub inputs: Inputs,
     /// Values of the uniforms that the shader declares.
@@ -191,6 +198,21 @@ pub struct Pass {
     /// How inputs are read between pixels.
     #[serde(default)]
     pub filter: Filter,
+    /// What lies beyond the edges of inputs.
+    pub wrap: Option<Spanned<Wrap>>,
+    /// The colour of the target before it is drawn into, and of the frame before the first.
+    pub clear: Option<Spanned<Rgba>>,
+    /// How often it is drawn, each time with its last result as the first input.
+    pub repeat: Option<Spanned<u32>>,
+    /// An expression on the frame's number: where it is false, the first input passes through unchanged.
+    pub enable: Option<Spanned<String>>,
+}
+
+impl Pass {
+    /// The key that names a shader file, and the file.
+    pub fn shader_file(&self) -> Option<(&'static str, &Spanned<PathBuf>)> {
+        self.shader.as_ref().map(|file| ("shader", file))
+    }
 }
 
 /// How a texture is read between pixels.

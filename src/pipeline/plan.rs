@@ -5,7 +5,10 @@
 //! Not here: the driver.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use serde_spanned::Spanned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
@@ -14,6 +17,7 @@ use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Pass, Rate, Uniform, did_you_mean};
 use super::graph::{Feed, Graph, PassNode};
+use super::pass::composite;
 use super::shader::{Declared, Shader};
 use super::sink::Shape;
 use super::source::Opened;
@@ -67,7 +71,7 @@ impl Plan {
         let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
         let sizes = graph.sizes(description, &source_sizes)?;
         let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
-        let mut known: HashMap<std::path::PathBuf, Arc<Shader>> = HashMap::new();
+        let mut known: HashMap<PathBuf, Arc<Shader>> = HashMap::new();
         for node in &graph.passes {
             let Some(name) = &node.described else {
                 shaders.push(None);
@@ -75,13 +79,23 @@ impl Plan {
                 continue;
             };
             let pass = &description.passes[name.as_str()];
-            let path = description.resolve(pass.shader.get_ref());
+            let Some((key, file)) = pass.shader_file() else {
+                let size_of = |feed: &Feed| match *feed {
+                    Feed::Source(index) => source_sizes[index],
+                    Feed::Pass(index) | Feed::Previous(index) => sizes[index],
+                };
+                let shader = generated(description, name, node, sizes[shaders.len()], size_of)?;
+                shaders.push(shader.map(Arc::new));
+                uniforms.push(Vec::new());
+                continue;
+            };
+            let path = description.resolve(file.get_ref());
             let shader = match known.get(&path) {
                 Some(shader) => shader.clone(),
                 None => {
                     let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
                         (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
-                            description.error(format!("pass.{name}.shader"), error.detail(), pass.shader.span())
+                            description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
                         }
                         _ => error,
                     })?;
@@ -89,7 +103,7 @@ impl Plan {
                     Arc::new(shader)
                 }
             };
-            uniforms.push(values(description, name, pass, &shader)?);
+            uniforms.push(values(description, name, pass, file, &shader)?);
             shaders.push(Some(shader));
         }
         let rate = description.rate.map(|rate| rate.0);
@@ -152,6 +166,7 @@ impl Plan {
                 && views_of_four(info.fourcc, info.size).is_some()
         };
         is_plain
+            && node.is_plain()
             && is_read
             && !node.inputs.is_empty()
             && shader.is_none_or(Shader::is_repeatable)
@@ -169,7 +184,7 @@ impl Plan {
     pub fn feed_size(&self, feed: Feed) -> Size {
         match feed {
             Feed::Source(index) => self.sources[index].info().size,
-            Feed::Pass(index) => self.sizes[index],
+            Feed::Pass(index) | Feed::Previous(index) => self.sizes[index],
         }
     }
 
@@ -187,10 +202,15 @@ impl Plan {
             lines.push(format!("source {}: {} {}, {count}{rate}", source.name(), info.fourcc, info.size));
         }
         for (index, pass) in self.graph.passes.iter().enumerate() {
-            let inputs: Vec<&str> = pass.inputs.iter().map(|(_, feed)| self.graph.name(*feed)).collect();
+            let named = |feed: &Feed| match feed {
+                Feed::Previous(_) => format!("{} of the frame before", self.graph.name(*feed)),
+                _ => self.graph.name(*feed).to_owned(),
+            };
+            let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
             let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
             let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
-            lines.push(format!("pass {}: {} {}{from}{how}", pass.name, pass.fourcc, self.sizes[index]));
+            let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
+            lines.push(format!("pass {}: {} {}{from}{times}{how}", pass.name, pass.fourcc, self.sizes[index]));
         }
         for sink in &self.graph.sinks {
             let file = sink.plan.file.as_ref().map_or("nothing".into(), |file| file.display().to_string());
@@ -225,12 +245,39 @@ fn bounds(range: Option<FrameRange>, sources: &[Opened]) -> Result<(u64, Option<
     Ok((start, wanted.or(if moving { None } else { start.checked_add(1) })))
 }
 
+/// The shader of a pass without one of its own.
+fn generated(
+    description: &Description,
+    name: &str,
+    node: &PassNode,
+    target: Size,
+    size_of: impl Fn(&Feed) -> Size,
+) -> Result<Option<Shader>> {
+    let pass = &description.passes[name];
+    let [(base, _), (top, feed)] = node.inputs.as_slice() else { return Ok(None) };
+    let names = [base.as_str(), top.as_str()];
+    if let Some(overlay) = &pass.overlay {
+        let shader = composite::overlay(overlay.get_ref(), names, target, size_of(feed));
+        return shader.map(Some).map_err(|error| {
+            let detail = format!("scale: {}", error.detail());
+            description.error(format!("pass.{name}.overlay"), detail, overlay.span())
+        });
+    }
+    pass.blend.as_ref().map(|blend| composite::blend(*blend.get_ref(), names)).transpose()
+}
+
 fn sampler_hint(name: &str) -> String {
     format!("pictures are inputs: add inputs = {{ {name} = \"SOURCE\" }}, call {name}() or {name}(uv), declare nothing")
 }
 
 /// The value of every uniform that the shader declares.
-fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -> Result<Vec<(Declared, Vec<f64>)>> {
+fn values(
+    description: &Description,
+    name: &str,
+    pass: &Pass,
+    file: &Spanned<PathBuf>,
+    shader: &Shader,
+) -> Result<Vec<(Declared, Vec<f64>)>> {
     let is_built_in = |uniform: &str| {
         let sizes = pass.inputs.0.iter().any(|(input, _)| uniform.strip_suffix("_size") == Some(input.get_ref()));
         sizes || BUILT_IN.contains(&uniform)
@@ -243,7 +290,7 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
                 let detail = format!("the run sets \"{given}\" itself");
                 return Err(description.error(key, detail, given.span()).with_hint("remove it"));
             }
-            let detail = format!("{} declares no uniform \"{given}\"", pass.shader.get_ref().display());
+            let detail = format!("{} declares no uniform \"{given}\"", file.get_ref().display());
             let hint = did_you_mean(given.get_ref(), declared.iter().map(|uniform| uniform.name.as_str()));
             return Err(description.error(key, detail, given.span()).with_hint(hint));
         };
@@ -267,7 +314,7 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
     let mut values = Vec::new();
     for uniform in declared {
         let Some(value) = pass.uniforms.get(uniform.name.as_str()) else {
-            let span = pass.shader.span();
+            let span = file.span();
             let detail = format!("the shader declares {} {}, and no value is given", uniform.kind, uniform.name);
             let hint = match uniform.is_sampler() {
                 true => sampler_hint(&uniform.name),

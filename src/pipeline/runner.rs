@@ -13,28 +13,27 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
-use crate::color::Siting;
 use crate::device::Device;
 use crate::egl::{Context, Display};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
-use crate::gles::{Gl, Texture};
+use crate::gles::Gl;
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
-use super::graph::Feed;
-use super::pass::{self, Pass};
+use super::pass::Moment;
 use super::plan::Plan;
-use super::report::{Driver, Report, Times};
-use super::{pass::PassInput, report};
+use super::report::{self, Driver, Report, Times};
 
 mod deliver;
 mod feed;
+mod stage;
 mod target;
 pub mod trial;
 
 use deliver::SinkThread;
 use feed::SourceFeed;
+use stage::{Parts, Stage};
 use target::Target;
 use trial::{Prover, Role, Trial};
 
@@ -116,7 +115,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         context,
         started,
     };
-    std::thread::scope(|scope| job.run(scope, gl, plan, staged, options.progress))
+    std::thread::scope(|scope| job.run(scope, gl, description, plan, staged, options.progress))
 }
 
 /// What stays the same during a run.
@@ -136,6 +135,7 @@ impl<'a> Job<'a> {
         self,
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
+        description: &Description,
         plan: Plan,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
@@ -170,7 +170,9 @@ impl<'a> Job<'a> {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
             let memory = staged.take(index);
             let memory = is_read_back.then_some(memory);
-            targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
+            let previous = node.keeps_previous.then_some(node.clear.unwrap_or([0.0; 4]));
+            let demands = target::Demands { four_wide: four_wide[index], previous };
+            targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, demands)?);
         }
         if self.require {
             for edge in feeds.iter().map(SourceFeed::edge).chain(targets.iter().filter_map(Target::edge)) {
@@ -182,26 +184,10 @@ impl<'a> Job<'a> {
                 }
             }
         }
-        let mut passes: Vec<Pass> = Vec::new();
-        for (index, node) in graph.passes.iter().enumerate() {
-            let shader = shaders[index].as_deref();
-            let mut inputs = Vec::new();
-            for (name, feed) in &node.inputs {
-                let (binding, color, size, planes) = match *feed {
-                    Feed::Source(source) => feeds[source].sampling(),
-                    Feed::Pass(pass) => targets[pass].sampling(),
-                };
-                let same_size = size == sizes[index];
-                let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
-                let mut color = color;
-                if node.filter == Filter::Nearest {
-                    // Each pixel takes the chroma sample of its own block, wherever that sits.
-                    color.siting = Siting::Center;
-                }
-                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
-            }
-            let target = (sizes[index], node.fourcc);
-            passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
+        let parts = Parts { gl, description, graph: &graph, feeds: &feeds, targets: &targets, sizes: &sizes };
+        let mut stages: Vec<Stage> = Vec::new();
+        for index in 0..graph.passes.len() {
+            stages.push(Stage::new(&parts, index, shaders[index].as_deref(), &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
@@ -212,7 +198,7 @@ impl<'a> Job<'a> {
         // From here on every frame takes the same way.
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
-        let mut submit = vec![Times::default(); passes.len()];
+        let mut submit = vec![Times::default(); stages.len()];
         let mut done = 0u64;
         let mut interrupted = false;
         let mut frame = start;
@@ -229,23 +215,16 @@ impl<'a> Job<'a> {
                 break;
             }
             let seconds = rate.timestamp_ns(frame) as f64 * 1e-9;
-            for (index, pass) in passes.iter().enumerate() {
+            // Whoever reads the frame before may come first.
+            for target in targets.iter_mut().filter(|target| target.keeps_previous()) {
+                target.begin(gl)?;
+            }
+            for (index, stage) in stages.iter().enumerate() {
                 let begun = Instant::now();
-                targets[index].begin(gl)?;
-                let inputs = &graph.passes[index].inputs;
-                let mut textures: Vec<Vec<&Texture>> = Vec::with_capacity(inputs.len());
-                for ((_, feed), input) in inputs.iter().zip(pass.inputs()) {
-                    let found = match *feed {
-                        Feed::Source(source) => feeds[source].textures(),
-                        Feed::Pass(pass) => targets[pass].textures()?,
-                    };
-                    for (texture, sampling) in found.iter().zip(&input.samplings) {
-                        sampling.apply(gl, texture)?;
-                    }
-                    textures.push(found);
+                if !targets[index].keeps_previous() {
+                    targets[index].begin(gl)?;
                 }
-                targets[index].bind(gl)?;
-                pass.draw(gl, &textures, frame, seconds)?;
+                stage.draw(gl, &graph.passes[index], &feeds, &targets, index, Moment { frame, seconds })?;
                 submit[index].add(begun.elapsed());
             }
             let wants = |pass: usize, frame: u64| {
@@ -300,18 +279,18 @@ impl<'a> Job<'a> {
             report.sources.push(feed.finish()?);
         }
         gl.check()?;
-        for (index, pass) in passes.iter().enumerate() {
+        for (index, stage) in stages.iter().enumerate() {
             report.passes.push(report::Pass {
                 name: graph.passes[index].name.clone(),
                 target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
-                glsl: pass.version().into(),
+                glsl: stage.version().into(),
                 pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
                 submit: submit[index],
             });
         }
         let edges: Vec<_> = targets.iter().map(|target| target.edge().cloned().unwrap_or_default()).collect();
         // The driver ends while the sinks write what they have.
-        drop((passes, targets, current, self));
+        drop((stages, targets, current, self));
         if sinks.iter().any(SinkThread::has_failed) {
             // Nothing is made whole where one sink failed.
             return Err(sinks

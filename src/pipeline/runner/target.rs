@@ -150,26 +150,70 @@ pub(super) struct Target {
     fourcc: Fourcc,
     framebuffers: Vec<Framebuffer>,
     current: usize,
+    /// Where somebody reads it: the picture of the frame before, and what keeps its memory from being drawn into.
+    previous: Option<(usize, Option<Arc<Lease>>)>,
+    /// What keeps the memory of the last picture, where it will be the frame before.
+    lease: Option<Arc<Lease>>,
     out: Out,
     edge: Option<Edge>,
 }
 
+/// How a picture reaches shaders: binding, colour, size, and what should lie between the texels of each texture.
+pub(super) type Readable = (InputBinding, Color, Size, Vec<gles::Filter>);
+
+/// What is asked of a target beside size and format.
+#[derive(Clone, Copy)]
+pub(super) struct Demands {
+    /// For passes of [`Plan::four_wide`].
+    pub(super) four_wide: bool,
+    /// The frame before stays readable; before the first frame it has this colour.
+    pub(super) previous: Option<[f32; 4]>,
+}
+
 impl Target {
     /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
-    /// `four_wide` is for passes of [`Plan::four_wide`].
     pub(super) fn new(
         gl: &Gl,
         job: &Job<'_>,
         name: &str,
         shape: &Shape,
         memory: Option<Vec<Buffer>>,
-        four_wide: bool,
+        demands: Demands,
     ) -> Result<Self> {
+        let mut target = Self::make(gl, job, name, shape, memory, demands)?;
+        if let Some(color) = demands.previous {
+            for framebuffer in &target.framebuffers {
+                framebuffer.bind(gl)?;
+                gl.clear(color);
+            }
+            target.previous = Some(match &target.out {
+                Out::Mapped(circle) => {
+                    let slot = circle.take()?;
+                    (slot, Some(circle.lease(slot)))
+                }
+                _ => (target.framebuffers.len() - 1, None),
+            });
+            target.current = target.previous.as_ref().map_or(0, |(previous, _)| *previous);
+        }
+        Ok(target)
+    }
+
+    fn make(
+        gl: &Gl,
+        job: &Job<'_>,
+        name: &str,
+        shape: &Shape,
+        memory: Option<Vec<Buffer>>,
+        Demands { four_wide, previous }: Demands,
+    ) -> Result<Self> {
+        // One more is kept for a frame.
+        let kept = usize::from(previous.is_some());
         let Shape { size, fourcc, .. } = *shape;
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let Some(memory) = memory else {
-            let framebuffers = vec![plain(gl, size, fourcc)?];
-            return Ok(Self { size, fourcc, framebuffers, current: 0, out: Out::Nowhere, edge: None });
+            let framebuffers = (0..1 + kept).map(|_| plain(gl, size, fourcc)).collect::<Result<_>>()?;
+            let out = Out::Nowhere;
+            return Ok(Self { size, fourcc, framebuffers, current: 0, previous: None, lease: None, out, edge: None });
         };
         let mut edge = Edge {
             name: format!("target of {name}"),
@@ -178,12 +222,12 @@ impl Target {
             binding: "mapped target".into(),
             ..Edge::default()
         };
-        match import_all(gl, job, shape) {
+        match import_all(gl, job, shape, kept) {
             Ok((framebuffers, buffers)) => {
                 describe(&mut edge, &buffers);
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
-                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+                Ok(Self { size, fourcc, framebuffers, current: 0, previous: None, lease: None, out, edge: Some(edge) })
             }
             Err(reason) => {
                 let reason_text = reason.to_string();
@@ -206,7 +250,8 @@ impl Target {
                 let circle = Circle::new(memory);
                 let several = buffers_for(shape) > 1 && !caps.is_software;
                 let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, fourcc) };
-                let framebuffers = (0..if several { 2 } else { 1 }).map(|_| make()).collect::<Result<_>>()?;
+                let count = if several || kept > 0 { 2 } else { 1 };
+                let framebuffers = (0..count).map(|_| make()).collect::<Result<_>>()?;
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
                     edge.binding = "pixel-pack buffers".into();
                     Out::Packed { circle, ring: PackRing::new(gl, size, 2)?, pending: VecDeque::new() }
@@ -214,15 +259,23 @@ impl Target {
                     edge.binding = "glReadPixels".into();
                     Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
-                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+                Ok(Self { size, fourcc, framebuffers, current: 0, previous: None, lease: None, out, edge: Some(edge) })
             }
         }
     }
 
     /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
     pub(super) fn begin(&mut self, gl: &Gl) -> Result<()> {
+        if let Some(previous) = &mut self.previous {
+            // What was drawn last is the frame before; what was that may be drawn into again. Before the first frame
+            // nothing has been drawn.
+            match (&self.out, self.lease.take()) {
+                (Out::Mapped(_), None) => {}
+                (_, lease) => *previous = (self.current, lease),
+            }
+        }
         match &mut self.out {
-            Out::Nowhere => {}
+            Out::Nowhere => self.current = (self.current + 1) % self.framebuffers.len(),
             Out::Mapped(circle) => {
                 let edge = self.edge.get_or_insert_default();
                 self.current = edge.wait.measure(|| circle.take())?;
@@ -239,8 +292,13 @@ impl Target {
         Ok(())
     }
 
-    pub(super) fn bind(&self, gl: &Gl) -> Result<()> {
-        self.framebuffers[self.current].bind(gl)
+    pub(super) fn keeps_previous(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// What the current frame is drawn into.
+    pub(super) fn framebuffer(&self) -> &Framebuffer {
+        &self.framebuffers[self.current]
     }
 
     /// The frame has been drawn. Gives what is ready for the sinks.
@@ -256,6 +314,9 @@ impl Target {
             Out::Mapped(circle) => {
                 // Dropped unwanted, the lease sends the slot back at once: the next draw into it is ordered by GL.
                 let lease = circle.lease(self.current);
+                if self.previous.is_some() {
+                    self.lease = Some(lease.clone());
+                }
                 let delivery = Delivery { frame, lease, fence };
                 return Ok(if wanted { vec![delivery] } else { Vec::new() });
             }
@@ -327,8 +388,15 @@ impl Target {
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
+    /// The texture with the picture of the frame before.
+    pub(super) fn previous_textures(&self) -> Result<Vec<&Texture>> {
+        let previous = self.previous.as_ref().ok_or_else(|| Error::failed("target", "the frame before is not kept"))?;
+        let texture = self.framebuffers[previous.0].texture();
+        texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
+    }
+
     /// How a shader reads the picture.
-    pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
+    pub(super) fn sampling(&self) -> Readable {
         // Components that were drawn come back in their own places, whatever the order of the bytes.
         let alpha = self.fourcc.format().is_ok_and(|format| format.has_alpha);
         let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
@@ -360,14 +428,14 @@ fn describe(edge: &mut Edge, buffers: &[Buffer]) {
     }
 }
 
-fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
+pub(super) fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
     let options = TextureOptions { fourcc, ..TextureOptions::default() };
     Framebuffer::new(gl, Texture::new(gl, size, &options)?)
 }
 
 /// Memory that the GPU draws into and the CPU maps, proved with a colour. Allocators are tried in the board's order
 /// until the driver takes one's memory.
-fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape, kept: usize) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
     if job.context.display().dma_buf_import().is_none() {
         let reason = job.context.display().unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
         return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
@@ -378,7 +446,7 @@ fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<(Vec<Framebuffer>
             continue;
         }
         let survives = || job.survives(Role::Target, *kind, shape.fourcc, shape.size);
-        match import_kind(gl, job.device, shape, *kind, survives) {
+        match import_kind(gl, job.device, shape, kept, *kind, survives) {
             Ok(made) => return Ok(made),
             Err(error) => refusals.push(format!("{kind}: {error}")),
         }
@@ -386,11 +454,12 @@ fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<(Vec<Framebuffer>
     Err(Error::unsupported("import", refusals.join(" | ")))
 }
 
-/// One way of [`import_all`]; `survives` is asked when the memory is there.
+/// One way of [`import_all`]; `survives` is asked when the memory is there. `kept` buffers stay with the drawing side.
 pub(super) fn import_kind(
     gl: &Gl,
     device: &Device,
     shape: &Shape,
+    kept: usize,
     kind: AllocatorKind,
     survives: impl FnOnce() -> Result<()>,
 ) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
@@ -398,7 +467,7 @@ pub(super) fn import_kind(
         .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
         .only(kind)
         .require_dma_buf();
-    let buffers = (0..buffers_for(shape)).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
+    let buffers = (0..buffers_for(shape) + kept).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
     survives()?;
     let mut framebuffers = Vec::new();
     for buffer in &buffers {

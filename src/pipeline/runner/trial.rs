@@ -158,7 +158,7 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
         }
         Role::Target => {
             let shape = Shape { size, fourcc, rate: Rate::DEFAULT, frames: Some(1) };
-            target::import_kind(&gl, device, &shape, allocator, || Ok(())).map(|_| ())
+            target::import_kind(&gl, device, &shape, 0, allocator, || Ok(())).map(|_| ())
         }
     }
 }
