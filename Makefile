@@ -2,7 +2,7 @@
 # make test   what it needs, then every test of every tier that this machine can run
 # make bench  the measured claims of the README, beside the bare C floor, in one run
 
-.PHONY: demo test bench check doc clean
+.PHONY: demo test bench check doc reference clean
 
 demo:
 	scripts/setup demo
@@ -23,6 +23,12 @@ check:
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# docs/pipeline.md from the keys' doc comments.
+reference:
+	mkdir -p docs
+	cargo run --quiet -- schema --markdown > docs/pipeline.md.new
+	mv docs/pipeline.md.new docs/pipeline.md
 
 doc:
 	cargo doc --no-deps --open

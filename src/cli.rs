@@ -15,6 +15,7 @@ mod diagnostic;
 mod probe;
 mod prove;
 mod run;
+mod schema;
 mod summary;
 
 /// Headless EGL / OpenGL ES rendering into dma-bufs.
@@ -37,6 +38,8 @@ enum Command {
     Run(run::Arguments),
     /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
     Check(check::Arguments),
+    /// Print the JSON Schema of pipeline files, for editors; or the reference of every key.
+    Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
     Probe(probe::Arguments),
     /// Internal: carries out the imports that `run` asks for, in a process that may crash.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
+        Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),
     };

@@ -9,6 +9,7 @@ use crate::layout::Size;
 
 /// The Y'CbCr matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Matrix {
     /// ITU-R BT.601: standard definition.
     #[serde(rename = "bt601")]
@@ -37,6 +38,7 @@ impl Matrix {
 
 /// Which codes black and white have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Range {
     /// 8 bits: luma 16 to 235, chroma 16 to 240. EGL calls it narrow.
@@ -47,6 +49,7 @@ pub enum Range {
 
 /// Where a chroma sample sits relative to the luma samples it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Siting {
     /// On the left luma column, between the rows: MPEG-2, H.264 and most video.
@@ -70,6 +73,7 @@ impl Siting {
 
 /// The opto-electronic transfer the numbers were made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Transfer {
     /// IEC 61966-2-1.

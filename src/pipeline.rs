@@ -5,9 +5,12 @@
 
 pub mod description;
 pub mod expression;
+pub mod frames;
 pub mod graph;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod shader;

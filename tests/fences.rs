@@ -291,70 +291,73 @@ fn white_after(gl: &Gl, target: &Framebuffer, buffer: &Buffer, fence: &Fence) ->
     (blocked, gl.fence().unwrap())
 }
 
-/// E02: our draws come after the fence of somebody else. Where native fences go in, this thread goes on meanwhile.
-#[test]
-fn e02_the_gpu_waits_for_others() {
-    let Some(timeline) = Timeline::open() else { return };
+/// A context, and a dma-buf that it draws into.
+fn with_target(run: impl FnOnce(&Gl, &Framebuffer, &Buffer)) {
     let Some((_device, display, buffer)) = gpu_display(Fourcc::ABGR8888, SIZE) else { return };
     let context = Context::new(&display).unwrap();
     let gl = context.make_current().unwrap();
     let image = Image::import(&display, &buffer).unwrap();
     let target = Framebuffer::new(&gl, Texture::from_image(&gl, &image).unwrap()).unwrap();
-    let ways = gl.fence_ways();
-    let pending_fence = timeline.fence(1);
-    let when = timeline.increment_later();
-    let (blocked, done) = white_after(&gl, &target, &buffer, &pending_fence);
-    let asked = Instant::now();
-    let early = when.try_recv().is_err();
-    println!(
-        "{} on {}: {ways:?}; wait_fence took {blocked:?}; draws were asked for {} the increment",
-        gl.caps().version_text,
-        gl.caps().renderer,
-        if early { "before" } else { "after" }
-    );
-    match &done {
-        Some(done) => done.wait(Some(LONG)).unwrap(),
-        None => gl.finish(),
-    }
-    let finished = Instant::now();
-    let when = if early { when.recv().unwrap() } else { asked - blocked };
-    if early {
-        assert!(finished >= when, "the GPU did not wait: done {:?} before the increment", when - finished);
-    }
-    signaled(&pending_fence);
-    assert_eq!(buffer.map(Access::Read).unwrap().plane(0)[0], 255);
-    match ways.into {
-        FenceWay::NativeFence => assert!(early, "the GPU waits, this thread need not: {blocked:?}"),
-        _ => assert!(!early, "this thread must wait, it did for {blocked:?}"),
-    }
-    // Mesa's eglWaitSync on llvmpipe was seen to block the caller, for ever if need be.
-    assert_eq!(ways.into == FenceWay::NativeFence, !gl.caps().is_software, "{ways:?}");
-    // A fence that has signaled costs nothing.
-    let started = Instant::now();
-    gl.wait_fence(&pending_fence).unwrap();
-    println!("a signaled fence: {:?}", started.elapsed());
+    run(&gl, &target, &buffer);
     gl.check().unwrap();
+}
+
+/// E02: our draws come after the fence of somebody else. Where native fences go in, this thread goes on meanwhile.
+#[test]
+fn e02_the_gpu_waits_for_others() {
+    let Some(timeline) = Timeline::open() else { return };
+    with_target(|gl, target, buffer| {
+        let ways = gl.fence_ways();
+        let pending_fence = timeline.fence(1);
+        let when = timeline.increment_later();
+        let (blocked, done) = white_after(gl, target, buffer, &pending_fence);
+        let asked = Instant::now();
+        let early = when.try_recv().is_err();
+        println!(
+            "{} on {}: {ways:?}; wait_fence took {blocked:?}; draws were asked for {} the increment",
+            gl.caps().version_text,
+            gl.caps().renderer,
+            if early { "before" } else { "after" }
+        );
+        match &done {
+            Some(done) => done.wait(Some(LONG)).unwrap(),
+            None => gl.finish(),
+        }
+        let finished = Instant::now();
+        let when = if early { when.recv().unwrap() } else { asked - blocked };
+        if early {
+            assert!(finished >= when, "the GPU did not wait: done {:?} before the increment", when - finished);
+        }
+        signaled(&pending_fence);
+        assert_eq!(buffer.map(Access::Read).unwrap().plane(0)[0], 255);
+        match ways.into {
+            FenceWay::NativeFence => assert!(early, "the GPU waits, this thread need not: {blocked:?}"),
+            _ => assert!(!early, "this thread must wait, it did for {blocked:?}"),
+        }
+        // Mesa's eglWaitSync on llvmpipe was seen to block the caller, for ever if need be.
+        assert_eq!(ways.into == FenceWay::NativeFence, !gl.caps().is_software, "{ways:?}");
+        // A fence that has signaled costs nothing.
+        let started = Instant::now();
+        gl.wait_fence(&pending_fence).unwrap();
+        println!("a signaled fence: {:?}", started.elapsed());
+    });
 }
 
 /// E02: work that fails before ours: the CPU's way tells; the GPU's way goes on when the fence is over.
 #[test]
 fn e02_a_failed_fence_does_not_hang_the_gpu() {
     let Some(timeline) = Timeline::open() else { return };
-    let Some((_device, display, buffer)) = gpu_display(Fourcc::ABGR8888, SIZE) else { return };
-    let context = Context::new(&display).unwrap();
-    let gl = context.make_current().unwrap();
-    let image = Image::import(&display, &buffer).unwrap();
-    let target = Framebuffer::new(&gl, Texture::from_image(&gl, &image).unwrap()).unwrap();
-    let fence = timeline.fence(1);
-    drop(timeline);
-    let started = Instant::now();
-    target.bind(&gl).unwrap();
-    match gl.wait_fence(&fence) {
-        Ok(()) => assert_eq!(gl.fence_ways().into, FenceWay::NativeFence, "this thread's wait must tell"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Failed, "{error}"),
-    }
-    gl.clear([1.0; 4]);
-    gl.finish();
-    assert!(started.elapsed() < LONG);
-    gl.check().unwrap();
+    with_target(|gl, target, _| {
+        let fence = timeline.fence(1);
+        drop(timeline);
+        let started = Instant::now();
+        target.bind(gl).unwrap();
+        match gl.wait_fence(&fence) {
+            Ok(()) => assert_eq!(gl.fence_ways().into, FenceWay::NativeFence, "this thread's wait must tell"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Failed, "{error}"),
+        }
+        gl.clear([1.0; 4]);
+        gl.finish();
+        assert!(started.elapsed() < LONG);
+    });
 }

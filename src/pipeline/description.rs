@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_spanned::Spanned;
 
 use crate::color::{Color, Matrix, Range, Siting, Transfer};
 use crate::config;
@@ -20,9 +19,13 @@ use crate::format::Fourcc;
 use crate::layout::Size;
 
 pub mod pass;
+#[cfg(feature = "schema")]
+mod schema;
+mod spanned;
 pub mod value;
 
-pub use pass::{Alpha, Anchor, Blend, BlendMode, Length, Overlay, Rgba, Wrap};
+pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Wrap};
+pub use spanned::Spanned;
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 
 /// Named parts, with the place of each name.
@@ -30,26 +33,28 @@ pub type Named<T> = BTreeMap<Spanned<String>, T>;
 
 /// A pipeline file.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Description {
-    /// A shipped board's name or the path of a board file; found out where it is left out.
+    /// A shipped board's name or the path of a board file. Default: found out from the machine.
     pub board: Option<Spanned<String>>,
-    /// What the run must have, or fail.
+    /// What the run must have, or fail. Default: nothing.
     pub require: Option<Require>,
-    /// Which frames are made, `A..B` with B left out; all where it is left out.
+    /// Which frames are made. Default: all.
     pub frames: Option<Text<FrameRange>>,
-    /// Frames per second of the run; that of the first source that has one where it is left out, else 25.
+    /// Frames per second of the run. Unit: frames/s. Default: that of the first source that has one, else 25.
     pub rate: Option<Text<Rate>>,
-    /// Draw in other, cheaper ways where the picture is the same to one code value.
+    /// Let the runner draw in cheaper ways where each pixel stays the same to one code value; `false` draws every pass as
+    /// it is written.
     #[serde(default = "yes")]
     pub optimize: bool,
-    /// Where pictures come from.
+    /// Where pictures come from, by name.
     #[serde(default, rename = "source")]
     pub sources: Named<Source>,
-    /// What is done to them.
+    /// What is done to them, by name.
     #[serde(default, rename = "pass")]
     pub passes: Named<Pass>,
-    /// Where they go.
+    /// Where they go, by name.
     #[serde(default, rename = "sink")]
     pub sinks: Named<Sink>,
     /// Where the text came from.
@@ -72,6 +77,7 @@ pub struct Origin {
 
 /// What a run must have, or fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Require {
     /// No edge of the pipeline may copy pixels.
@@ -80,30 +86,33 @@ pub enum Require {
 
 /// Where pictures come from.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// The file; relative to the pipeline file. `-` is standard input (y4m, raw).
+    /// The file, relative to the pipeline file; `-` is standard input (y4m; raw where `format` is given). Fifos too.
+    /// Streams are read once, forwards: no `range`, no `loop`. Default: none, where `pattern` is given.
     pub file: Option<Spanned<PathBuf>>,
-    /// What the file is; by its extension where it is left out.
+    /// What the file is. Default: by its extension.
     pub kind: Option<Spanned<SourceKind>>,
     /// A picture that is computed, instead of a file.
     pub pattern: Option<Spanned<Pattern>>,
-    /// Size of a raw file's or a pattern's pictures.
+    /// Size of a raw file's or a pattern's pictures. Unit: pixels. Default: patterns 1280x720; raw files need it.
     pub size: Option<Spanned<Text<Size>>>,
-    /// Format of a raw file's pictures: a DRM name (`NV12`).
+    /// Raw files: format of the pictures. Default: raw files need it.
     pub format: Option<Spanned<Text<Fourcc>>>,
-    /// Frames per second.
+    /// Frames per second. Unit: frames/s. Default: the file's; patterns 25.
     pub rate: Option<Text<Rate>>,
-    /// Raw files: bytes from row to row, one number or one per plane; tight where it is left out.
+    /// Raw files: from row to row; one number for the first plane, the others following from it, or one per plane.
+    /// Unit: bytes. Default: rows without padding.
     pub stride: Option<Spanned<Numbers>>,
-    /// Raw files: first byte of each plane within a frame; one after the other where it is left out.
+    /// Raw files: first byte of each plane within a frame. Unit: bytes. Default: one plane after the other.
     pub offset: Option<Spanned<Numbers>>,
-    /// Raw files: bytes from frame to frame; the end of the last plane where it is left out.
+    /// Raw files: from frame to frame. Unit: bytes. Default: the end of the last plane.
     pub frame_bytes: Option<Spanned<u64>>,
-    /// Raw files: bytes before the first frame.
+    /// Raw files: before the first frame. Unit: bytes.
     #[serde(default)]
     pub header_bytes: u64,
-    /// Patterns: how many pictures; endless where it is left out.
+    /// Patterns: how many pictures. Unit: frames. Default: endless.
     pub frames: Option<Spanned<u64>>,
     /// The pattern `noise`: the same seed gives the same pictures.
     #[serde(default)]
@@ -111,15 +120,16 @@ pub struct Source {
     /// Begin again at the end.
     #[serde(default)]
     pub r#loop: bool,
-    /// Which pictures of the file, `A..B` with B left out.
+    /// Which pictures of the file. Default: all.
     pub range: Option<Text<FrameRange>>,
-    /// What the numbers mean, where the file does not say or says it wrong.
+    /// What the numbers mean, where the file does not say or says it wrong. Default: as the file says, else guessed.
     #[serde(default)]
     pub color: ColorKeys,
 }
 
 /// What a source's file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
     /// YUV4MPEG2.
@@ -132,6 +142,7 @@ pub enum SourceKind {
 
 /// A picture that is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Pattern {
     /// Eight colour bars, 75 %.
@@ -150,15 +161,16 @@ pub enum Pattern {
 
 /// Colour tags; what is left out is taken from the file, else guessed from the size.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ColorKeys {
-    /// The Y'CbCr matrix.
+    /// The Y'CbCr matrix. Default: `"bt601"` up to 720x576, else `"bt709"`.
     pub matrix: Option<Matrix>,
-    /// Which codes black and white have.
+    /// Which codes black and white have. Default: `"limited"`.
     pub range: Option<Range>,
-    /// Where chroma samples sit.
+    /// Where chroma samples sit. Default: `"left"`.
     pub siting: Option<Siting>,
-    /// Transfer function.
+    /// Transfer function. Default: `"bt709"`, sRGB for RGB formats.
     pub transfer: Option<Transfer>,
 }
 
@@ -176,35 +188,44 @@ impl ColorKeys {
 
 /// One draw: inputs by name, one of `shader`, `overlay` and `blend`, one target.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
-    /// The fragment shader; relative to the pipeline file.
+    /// The fragment shader, relative to the pipeline file. Default: none, where `overlay` or `blend` is given.
     pub shader: Option<Spanned<PathBuf>>,
     /// Lays the second input over the first.
     pub overlay: Option<Spanned<Overlay>>,
-    /// Mixes the second input into the first.
+    /// Mixes the second input, stretched over the target, into the first: a mode, or a table.
     pub blend: Option<Spanned<Blend>>,
-    /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`, or short `["camera"]`.
-    /// `"@previous"` is this pass's own picture of the frame before, `"@previous.NAME"` that of another.
+    /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for
+    /// `{ camera = "camera" }`. `"@previous"` is the pass's own picture of the frame before, `"@previous.NAME"` that of
+    /// another pass or of a source; before the first frame it is transparent black, or has the colour of `clear`.
+    /// Default: none.
     #[serde(default)]
     pub inputs: Inputs,
-    /// Values of the uniforms that the shader declares.
+    /// Values of the uniforms that the shader declares. Default: none.
     #[serde(default)]
     pub uniforms: Named<Spanned<Uniform>>,
-    /// Size of the target: `"as-input"` (the first one), `"1280x720"`, or `"50%"` of the first input.
+    /// Size of the target: that of the first input (pictures of the frame before do not count), in pixels, or a part of
+    /// the first input. Unit: pixels or %.
+    /// Default: `"as-input"`.
     pub size: Option<Spanned<Text<PassSize>>>,
-    /// Format of the target; `ABGR8888` (bytes R, G, B, A) where it is left out.
+    /// Format of the target. Default: `"ABGR8888"`, which is bytes R, G, B, A.
     pub format: Option<Spanned<Text<Fourcc>>>,
-    /// How inputs are read between pixels.
+    /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,
-    /// What lies beyond the edges of inputs.
+    /// What lies beyond the edges of inputs. OpenGL ES 2 repeats and mirrors sizes that are powers of two only, unless it
+    /// has `GL_OES_texture_npot`; external images and YUV of odd sizes only clamp. Default: `"clamp"`.
     pub wrap: Option<Spanned<Wrap>>,
-    /// The colour of the target before it is drawn into, and of the frame before the first.
+    /// The colour of the target before it is drawn into, and of the frame before the first. A shader that draws every
+    /// pixel needs none. Default: what was there, and transparent black before the first frame.
     pub clear: Option<Spanned<Rgba>>,
-    /// How often it is drawn, each time with its last result as the first input.
+    /// How often it is drawn; each draw reads the result of the last as its first input. Unit: draws. Default: 1.
     pub repeat: Option<Spanned<u32>>,
-    /// An expression on the frame's number: where it is false, the first input passes through unchanged.
+    /// An expression on the frame's number, `"frame >= 10 && frame % 2 == 0"`: where it is false, the first input passes
+    /// through unchanged (scaled where the target has another size). Whole numbers with `+ - * / %`, comparisons, `!`,
+    /// `&&`, `||` and parentheses. Default: always.
     pub enable: Option<Spanned<String>>,
 }
 
@@ -217,6 +238,7 @@ impl Pass {
 
 /// How a texture is read between pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     /// The nearest pixel.
@@ -228,23 +250,26 @@ pub enum Filter {
 
 /// Where pictures go.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sink {
     /// The pass (or source) whose pictures are taken.
     pub input: Spanned<String>,
-    /// The file, relative to the current directory; `%04d` becomes the frame's number. `-` is standard output.
+    /// The file, relative to the current directory; `%04d` becomes the frame's number, `-` is standard output. Files are
+    /// written aside and renamed when they are whole. Default: none, where `kind` is `"null"`.
     pub file: Option<Spanned<PathBuf>>,
-    /// What is written; by the file's extension where it is left out.
+    /// What is written. Default: by the file's extension.
     pub kind: Option<Spanned<SinkKind>>,
-    /// Takes frames 0, N, 2N, …
+    /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
     pub every: Option<Spanned<u64>>,
-    /// y4m: matrix, range and siting of the file; BT.601 up to 720x576, else BT.709, limited range, chroma left.
+    /// y4m: matrix, range and siting of the file. Default: BT.601 up to 720x576, else BT.709; limited; left.
     #[serde(default)]
     pub color: ColorKeys,
 }
 
 /// What a sink writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SinkKind {
     /// PNG, one file per frame or one in all.

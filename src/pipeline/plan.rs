@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_spanned::Spanned;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, Pass, Rate, Uniform, did_you_mean};
+use super::description::{Description, Filter, FrameRange, Pass, Rate, Spanned, Uniform, did_you_mean};
+use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
 use super::pass::composite;
 use super::shader::{Declared, Shader};
@@ -45,6 +44,8 @@ pub struct Plan {
     pub start: u64,
     /// Frame after the last; `None` runs until it is stopped.
     pub end: Option<u64>,
+    /// The frames between the two that are drawn.
+    pub draw: FrameSet,
 }
 
 impl Plan {
@@ -111,7 +112,18 @@ impl Plan {
         let range = frames.or(description.frames.map(|frames| frames.0));
         let (start, end) = bounds(range, &sources)?;
         let four_wide = vec![false; graph.passes.len()];
-        let mut plan = Self { graph, sources, sizes, shaders, uniforms, four_wide, rate, start, end };
+        let mut plan = Self {
+            graph,
+            sources,
+            sizes,
+            shaders,
+            uniforms,
+            four_wide,
+            rate,
+            start,
+            end,
+            draw: FrameSet::from_bounds(start, end),
+        };
         if description.optimize {
             plan.four_wide = (0..plan.sizes.len()).map(|pass| plan.can_be_four_wide(pass)).collect();
         }
@@ -263,7 +275,7 @@ fn generated(
             description.error(format!("pass.{name}.overlay"), detail, overlay.span())
         });
     }
-    pass.blend.as_ref().map(|blend| composite::blend(*blend.get_ref(), names)).transpose()
+    pass.blend.as_ref().map(|blend| composite::blend(blend.get_ref().0, names)).transpose()
 }
 
 fn sampler_hint(name: &str) -> String {

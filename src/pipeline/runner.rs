@@ -149,7 +149,7 @@ impl<'a> Job<'a> {
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
         let filters: Vec<Option<Filter>> =
             (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan { graph, sources, sizes, shaders, uniforms, mut four_wide, rate, start, end } = plan;
+        let Plan { graph, sources, sizes, shaders, uniforms, mut four_wide, rate, start, end, draw } = plan;
         four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
@@ -159,10 +159,9 @@ impl<'a> Job<'a> {
                 frames: end.map(|end| end - start),
             })
             .collect();
-        let run = Frames { start, end };
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
         for (source, filter) in sources.into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, run, filter)?);
+            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
         }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
@@ -201,8 +200,8 @@ impl<'a> Job<'a> {
         let mut submit = vec![Times::default(); stages.len()];
         let mut done = 0u64;
         let mut interrupted = false;
-        let mut frame = start;
-        while end.is_none_or(|end| frame < end) {
+        let total = draw.count();
+        for frame in draw.iter() {
             if self.stop.load(Ordering::Relaxed) {
                 interrupted = true;
                 break;
@@ -246,9 +245,8 @@ impl<'a> Job<'a> {
                 }
             }
             done += 1;
-            frame += 1;
             if let Some(progress) = &mut progress {
-                progress(Progress { done, total: end.map(|end| end - start), finished: false });
+                progress(Progress { done, total, finished: false });
             }
             if sinks.iter().any(SinkThread::has_failed) {
                 break;
@@ -260,7 +258,7 @@ impl<'a> Job<'a> {
             }
         }
         if let Some(progress) = &mut progress {
-            progress(Progress { done, total: end.map(|end| end - start), finished: true });
+            progress(Progress { done, total, finished: true });
         }
 
         let mut report = Report {
@@ -308,6 +306,27 @@ impl<'a> Job<'a> {
         Ok(report)
     }
 
+    /// Tries the board's allocators of dma-bufs in their order, until `attempt` makes something of one's memory; it
+    /// adds the reasons why not.
+    ///
+    /// # Errors
+    /// `Unsupported` with every reason.
+    fn import_first<T>(&self, mut attempt: impl FnMut(AllocatorKind, &mut Vec<String>) -> Option<T>) -> Result<T> {
+        let display = self.context.display();
+        if display.dma_buf_import().is_none() {
+            let reason = display.unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
+            return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
+        }
+        let mut refusals = Vec::new();
+        let kinds = self.device.board().allocate.order.iter().filter(|kind| **kind != AllocatorKind::Memfd);
+        for kind in kinds {
+            if let Some(made) = attempt(*kind, &mut refusals) {
+                return Ok(made);
+            }
+        }
+        Err(Error::unsupported("import", refusals.join(" | ")))
+    }
+
     /// Fails where the driver is known not to live through an import.
     fn survives(&self, role: Role, allocator: AllocatorKind, fourcc: Fourcc, size: Size) -> Result<()> {
         let Some(prover) = self.prover else { return Ok(()) };
@@ -329,11 +348,4 @@ impl<'a> Job<'a> {
             software: caps.is_software,
         }
     }
-}
-
-/// The frames of a run.
-#[derive(Clone, Copy)]
-struct Frames {
-    start: u64,
-    end: Option<u64>,
 }

@@ -13,6 +13,7 @@ use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 /// What lies beyond the edge of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Wrap {
     /// The last pixel.
@@ -112,19 +113,22 @@ impl FromStr for Length {
     }
 }
 
-/// Lays the second input over the first.
+/// Lays the second input over the first. Position and size are rounded to whole pixels; at `scale = 1` each pixel of the
+/// upper picture is exact. Alpha is straight in the lower picture and in what is given: with colours c and alphas a of the
+/// lower (b) and the upper (s) picture, a = as + ab (1 - as) and c = (as cs + ab cb (1 - as)) / a.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Overlay {
-    /// Which point of the upper picture lies on the same point of the lower one.
+    /// Which point of the upper picture lies on the same point of the lower one. Default: `"top-left"`.
     pub anchor: Anchor,
-    /// Moved from there: right and down, in pixels or parts of the target (`"10%"`).
+    /// Moved from there to the right and down. Unit: pixels, or % of the target. Default: `[0, 0]`.
     pub position: [Text<Length>; 2],
-    /// Its size: so many times its own, or `"30%"` of the target's width.
+    /// Its size: so many times its own, or a part of the target's width. Unit: times, or %. Default: 1.
     pub scale: Text<Length>,
-    /// 0 hides it, 1 shows it.
+    /// 0 hides it, 1 shows it. Default: 1.
     pub opacity: f64,
-    /// Whether its colours are multiplied by its alpha already.
+    /// What the upper picture's colours are multiplied by. Default: `"straight"`.
     pub alpha: Alpha,
 }
 
@@ -142,18 +146,27 @@ impl Default for Overlay {
 
 /// A corner, the middle of an edge, or the middle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
 pub enum Anchor {
+    /// The top left corner.
     #[default]
     TopLeft,
+    /// The middle of the top edge.
     Top,
+    /// The top right corner.
     TopRight,
+    /// The middle of the left edge.
     Left,
+    /// The middle.
     Center,
+    /// The middle of the right edge.
     Right,
+    /// The bottom left corner.
     BottomLeft,
+    /// The middle of the bottom edge.
     Bottom,
+    /// The bottom right corner.
     BottomRight,
 }
 
@@ -176,6 +189,7 @@ impl Anchor {
 
 /// What a picture's colours are multiplied by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Alpha {
     /// Nothing: PNG files, and what every pass makes.
@@ -185,17 +199,31 @@ pub enum Alpha {
     Premultiplied,
 }
 
-/// Mixes the second input into the first.
+/// `blend`: the mode alone, or a table.
 #[derive(Clone, Copy, Debug)]
-pub struct Blend {
-    /// How.
+pub struct Blend(pub BlendKeys);
+
+/// Mixes the second input into the first, as the W3C's Compositing and Blending has it, on R'G'B' as stored. Alpha is
+/// straight, in what is read and in what is given.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BlendKeys {
+    /// The formula. Default: `"normal"`.
+    #[serde(default)]
     pub mode: BlendMode,
-    /// 0 gives the first input, 1 the whole effect.
+    /// Multiplies the alpha of the second input: 0 gives the first input, 1 the whole effect. Default: 1.
+    #[serde(default = "one")]
     pub opacity: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// A formula for two colours: below, above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BlendMode {
     /// The upper one.
@@ -219,17 +247,6 @@ pub enum BlendMode {
 
 impl<'de> Deserialize<'de> for Blend {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-        struct Table {
-            #[serde(default)]
-            mode: BlendMode,
-            #[serde(default = "one")]
-            opacity: f64,
-        }
-        fn one() -> f64 {
-            1.0
-        }
         struct BlendVisitor;
         impl<'de> Visitor<'de> for BlendVisitor {
             type Value = Blend;
@@ -238,11 +255,10 @@ impl<'de> Deserialize<'de> for Blend {
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Blend, E> {
                 let text: StrDeserializer<'_, E> = text.into_deserializer();
-                BlendMode::deserialize(text).map(|mode| Blend { mode, opacity: 1.0 })
+                BlendMode::deserialize(text).map(|mode| Blend(BlendKeys { mode, opacity: one() }))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Blend, A::Error> {
-                let table = Table::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Blend { mode: table.mode, opacity: table.opacity })
+                BlendKeys::deserialize(MapAccessDeserializer::new(map)).map(Blend)
             }
         }
         deserializer.deserialize_any(BlendVisitor)

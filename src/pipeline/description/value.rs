@@ -7,12 +7,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
-use serde_spanned::Spanned;
-
 use crate::error::Error;
 use crate::layout::Size;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+use super::Spanned;
 
 /// A value that is written as text (or a bare number) and read by its [`FromStr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

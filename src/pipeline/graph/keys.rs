@@ -93,7 +93,7 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
     let input_span = |index: usize| pass.inputs.0.get(index).map_or(span.clone(), |(_, from)| from.span());
     let opacity = match kind {
         Kind::Overlay => pass.overlay.as_ref().map(|overlay| overlay.get_ref().opacity),
-        Kind::Blend => pass.blend.as_ref().map(|blend| blend.get_ref().opacity),
+        Kind::Blend => pass.blend.as_ref().map(|blend| blend.get_ref().0.opacity),
         _ => None,
     };
     if let Some(opacity) = opacity {

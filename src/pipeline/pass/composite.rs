@@ -10,7 +10,7 @@
 use crate::error::{Error, Result};
 use crate::layout::Size;
 
-use super::super::description::{Alpha, Blend, BlendMode, Length, Overlay};
+use super::super::description::{Alpha, BlendKeys, BlendMode, Length, Overlay};
 use super::super::shader::Shader;
 
 /// `df_over(b, c, p, a)`: over `b` the colour whose product with its alpha `a` is `p`.
@@ -95,7 +95,7 @@ pub fn overlay(overlay: &Overlay, names: [&str; 2], target: Size, top: Size) -> 
 ///
 /// # Errors
 /// None that a description can cause.
-pub fn blend(blend: Blend, [base, above]: [&str; 2]) -> Result<Shader> {
+pub fn blend(blend: BlendKeys, [base, above]: [&str; 2]) -> Result<Shader> {
     let formula = match blend.mode {
         BlendMode::Normal => "df_s",
         BlendMode::Add => "min(df_b + df_s, 1.0)",

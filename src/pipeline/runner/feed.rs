@@ -22,11 +22,12 @@ use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
 use super::super::description::Filter;
+use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened};
 use super::target::tight_memory;
 use super::trial::Role;
-use super::{BUFFERS, Frames, Job};
+use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
@@ -66,7 +67,7 @@ impl<'scope> SourceFeed<'scope> {
         gl: &Gl,
         job: &Job<'a>,
         source: Opened,
-        frames: Frames,
+        frames: FrameSet,
         four_wide: Option<Filter>,
     ) -> Result<Self> {
         let info = source.info().clone();
@@ -200,15 +201,17 @@ impl<'scope> SourceFeed<'scope> {
 struct Reading<'a> {
     source: Opened,
     buffers: Vec<Buffer>,
-    frames: Frames,
+    frames: FrameSet,
     stop: &'a std::sync::atomic::AtomicBool,
 }
 
 impl Reading<'_> {
     fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<usize>>) -> Times {
         let mut work = Times::default();
-        let mut frame = self.frames.start;
-        while self.frames.end.is_none_or(|end| frame < end) && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+        for frame in self.frames.iter() {
+            if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                break;
+            }
             let Ok(Free { slot, fence }) = free.recv() else { break };
             let read = || -> Result<bool> {
                 if let Some(fence) = fence {
@@ -227,7 +230,6 @@ impl Reading<'_> {
             if filled.send(message).is_err() || failed || self.source.info().still {
                 break;
             }
-            frame += 1;
         }
         work
     }
@@ -243,37 +245,18 @@ struct Way {
     reason: Option<Error>,
 }
 
-/// Memory that the GPU reads itself, proved with a test picture. Allocators are tried in the board's order until the
-/// driver takes one's memory; the first is asked with planes as images of their own, which leaves the colours to us,
-/// then as an external image, whose colours are the driver's.
+/// Memory that the GPU reads itself, proved with a test picture. Each allocator's memory is asked for first with planes
+/// as images of their own, which leaves the colours to us, then as an external image, whose colours are the driver's.
 fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize) -> Result<Way> {
-    if job.context.display().dma_buf_import().is_none() {
-        let reason = job.context.display().unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
-        return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
-    }
-    let mut refusals: Vec<String> = Vec::new();
-    for kind in &job.device.board().allocate.order {
-        if *kind == AllocatorKind::Memfd {
-            continue;
-        }
-        let buffers = match allocate(job.device, info, *kind, count) {
-            Ok(buffers) => buffers,
-            Err(error) => {
-                refusals.push(error.to_string());
-                continue;
-            }
-        };
-        for external in [false, true] {
-            let role = if external { Role::External } else { Role::Planes };
-            let survives = job.survives(role, *kind, info.fourcc, info.size);
+    job.import_first(|kind, refusals| {
+        let buffers = allocate(job.device, info, kind, count).map_err(|error| refusals.push(error.to_string())).ok()?;
+        [(Role::Planes, false), (Role::External, true)].into_iter().find_map(|(role, external)| {
+            let survives = job.survives(role, kind, info.fourcc, info.size);
             let way = survives.and_then(|()| import(gl, info, views, &buffers, external));
-            match way.and_then(|way| prove(gl, info, way)) {
-                Ok(way) => return Ok(way),
-                Err(error) => refusals.push(format!("{kind}: {error}")),
-            }
-        }
-    }
-    Err(Error::unsupported("import", refusals.join(" | ")))
+            let proved = way.and_then(|way| prove(gl, info, way));
+            proved.map_err(|error| refusals.push(format!("{kind}: {error}"))).ok()
+        })
+    })
 }
 
 fn allocate(device: &Device, info: &Info, kind: AllocatorKind, count: usize) -> Result<Vec<Buffer>> {

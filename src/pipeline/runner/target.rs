@@ -433,25 +433,14 @@ pub(super) fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> 
     Framebuffer::new(gl, Texture::new(gl, size, &options)?)
 }
 
-/// Memory that the GPU draws into and the CPU maps, proved with a colour. Allocators are tried in the board's order
-/// until the driver takes one's memory.
+/// Memory that the GPU draws into and the CPU maps, proved with a colour.
 fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape, kept: usize) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
-    if job.context.display().dma_buf_import().is_none() {
-        let reason = job.context.display().unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
-        return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
-    }
-    let mut refusals: Vec<String> = Vec::new();
-    for kind in &job.device.board().allocate.order {
-        if *kind == AllocatorKind::Memfd {
-            continue;
-        }
-        let survives = || job.survives(Role::Target, *kind, shape.fourcc, shape.size);
-        match import_kind(gl, job.device, shape, kept, *kind, survives) {
-            Ok(made) => return Ok(made),
-            Err(error) => refusals.push(format!("{kind}: {error}")),
-        }
-    }
-    Err(Error::unsupported("import", refusals.join(" | ")))
+    job.import_first(|kind, refusals| {
+        let survives = || job.survives(Role::Target, kind, shape.fourcc, shape.size);
+        import_kind(gl, job.device, shape, kept, kind, survives)
+            .map_err(|error| refusals.push(format!("{kind}: {error}")))
+            .ok()
+    })
 }
 
 /// One way of [`import_all`]; `survives` is asked when the memory is there. `kept` buffers stay with the drawing side.
