@@ -7,6 +7,7 @@ pub mod description;
 pub mod expression;
 pub mod frames;
 pub mod graph;
+pub mod parameters;
 pub mod pass;
 pub mod plan;
 #[cfg(feature = "schema")]

@@ -107,7 +107,8 @@ fn blend_modes_are_exact() {
     let (mut low, high) = (noise(1, w * h * 4), noise(77, w * h * 4));
     // Half of the lower picture is opaque, as most are.
     low[..w * h * 2].chunks_exact_mut(4).for_each(|pixel| pixel[3] = 255);
-    let sources = source(&folder, "low", (w, h), &[low.clone()]) + &source(&folder, "high", (w, h), std::slice::from_ref(&high));
+    let sources =
+        source(&folder, "low", (w, h), &[low.clone()]) + &source(&folder, "high", (w, h), std::slice::from_ref(&high));
     type Mode = fn(f64, f64) -> f64;
     let modes: [(&str, Mode); 8] = [
         ("normal", |_, s| s),
@@ -143,7 +144,8 @@ fn overlays_are_exact() {
     let ((w, h), (tw, th)) = ((40usize, 30usize), (11usize, 7usize));
     let (mut low, high) = (noise(5, w * h * 4), noise(99, tw * th * 4));
     low[..w * h * 2].chunks_exact_mut(4).for_each(|pixel| pixel[3] = 255);
-    let sources = source(&folder, "low", (w, h), &[low.clone()]) + &source(&folder, "logo", (tw, th), std::slice::from_ref(&high));
+    let sources = source(&folder, "low", (w, h), &[low.clone()])
+        + &source(&folder, "logo", (tw, th), std::slice::from_ref(&high));
     // Keys, left, top, how many times as large (read nearest), opacity, premultiplied.
     type Case = (&'static str, i64, i64, usize, f64, bool);
     let cases: [Case; 6] = [

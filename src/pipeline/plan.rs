@@ -16,6 +16,7 @@ use crate::layout::Size;
 use super::description::{Description, Filter, FrameRange, Pass, Rate, Spanned, Uniform, did_you_mean};
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
+use super::parameters::ParameterSet;
 use super::pass::composite;
 use super::shader::{Declared, Shader};
 use super::sink::Shape;
@@ -23,6 +24,98 @@ use super::source::Opened;
 
 /// Uniforms that every shader has.
 pub const BUILT_IN: [&str; 3] = ["time", "frame", "resolution"];
+
+/// A uniform and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The uniform.
+    pub uniform: Declared,
+    /// Its numbers; those that the parameter begins with, where one is named.
+    pub numbers: Vec<f64>,
+    /// The parameter whose value it takes.
+    pub parameter: Option<String>,
+}
+
+/// How large everything is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes<'a> {
+    /// As the sources of the graph.
+    pub sources: &'a [Size],
+    /// As the passes of the graph.
+    pub targets: &'a [Size],
+}
+
+impl Sizes<'_> {
+    fn of(&self, feed: Feed) -> Size {
+        match feed {
+            Feed::Source(index) => self.sources[index],
+            Feed::Pass(index) | Feed::Previous(index) => self.targets[index],
+        }
+    }
+}
+
+/// What may change while a pipeline runs: shaders and values.
+pub struct Programs {
+    /// Shaders, as the passes of the graph; `None` for a pass that only copies.
+    pub shaders: Vec<Option<Arc<Shader>>>,
+    /// Values of uniforms, as the passes of the graph.
+    pub uniforms: Vec<Vec<Setting>>,
+    /// Parameters with the values that they begin with.
+    pub parameters: ParameterSet,
+}
+
+impl Programs {
+    /// Reads the shaders of `graph`, and holds the values of `description` against them.
+    ///
+    /// # Errors
+    /// `Config` and `Shader` with the place; those of the files.
+    pub fn new(description: &Description, graph: &Graph, sizes: Sizes<'_>) -> Result<Self> {
+        let mut parameters = ParameterSet::new(description)?;
+        let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
+        let mut known: HashMap<PathBuf, Arc<Shader>> = HashMap::new();
+        for node in &graph.passes {
+            let Some(name) = &node.described else {
+                shaders.push(None);
+                uniforms.push(Vec::new());
+                continue;
+            };
+            let pass = &description.passes[name.as_str()];
+            let Some((key, file)) = pass.shader_file() else {
+                let target = sizes.targets[shaders.len()];
+                shaders.push(generated(description, name, node, target, sizes)?.map(Arc::new));
+                uniforms.push(Vec::new());
+                continue;
+            };
+            let path = description.resolve(file.get_ref());
+            let shader = match known.get(&path) {
+                Some(shader) => shader.clone(),
+                None => {
+                    let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
+                        (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
+                            description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
+                        }
+                        _ => error,
+                    })?;
+                    let shader = Arc::new(shader);
+                    known.insert(path, shader.clone());
+                    shader
+                }
+            };
+            uniforms.push(values(description, name, pass, file, &shader, &mut parameters)?);
+            shaders.push(Some(shader));
+        }
+        for parameter in parameters.iter() {
+            let is_used = |pass: &Pass| {
+                let mut values = pass.uniforms.values();
+                values.any(|value| matches!(value.get_ref(), Uniform::Parameter(name) if *name == parameter.name))
+            };
+            if !description.passes.values().any(is_used) {
+                tracing::warn!(parameter = parameter.name, "no uniform refers to it");
+            }
+        }
+        Ok(Self { shaders, uniforms, parameters })
+    }
+}
 
 /// A checked pipeline.
 pub struct Plan {
@@ -35,7 +128,9 @@ pub struct Plan {
     /// Shaders, as the passes of the graph; `None` for a pass that only copies.
     pub shaders: Vec<Option<Arc<Shader>>>,
     /// Values of uniforms, as the passes of the graph.
-    pub uniforms: Vec<Vec<(Declared, Vec<f64>)>>,
+    pub uniforms: Vec<Vec<Setting>>,
+    /// Parameters with the values that they begin with.
+    pub parameters: ParameterSet,
     /// Passes, as in the graph, that can be drawn four pixels a fragment; where the CPU draws.
     pub four_wide: Vec<bool>,
     /// Frames per second of the run.
@@ -71,42 +166,8 @@ impl Plan {
         }
         let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
         let sizes = graph.sizes(description, &source_sizes)?;
-        let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
-        let mut known: HashMap<PathBuf, Arc<Shader>> = HashMap::new();
-        for node in &graph.passes {
-            let Some(name) = &node.described else {
-                shaders.push(None);
-                uniforms.push(Vec::new());
-                continue;
-            };
-            let pass = &description.passes[name.as_str()];
-            let Some((key, file)) = pass.shader_file() else {
-                let size_of = |feed: &Feed| match *feed {
-                    Feed::Source(index) => source_sizes[index],
-                    Feed::Pass(index) | Feed::Previous(index) => sizes[index],
-                };
-                let shader = generated(description, name, node, sizes[shaders.len()], size_of)?;
-                shaders.push(shader.map(Arc::new));
-                uniforms.push(Vec::new());
-                continue;
-            };
-            let path = description.resolve(file.get_ref());
-            let shader = match known.get(&path) {
-                Some(shader) => shader.clone(),
-                None => {
-                    let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
-                        (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
-                            description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
-                        }
-                        _ => error,
-                    })?;
-                    known.insert(path, Arc::new(shader.clone()));
-                    Arc::new(shader)
-                }
-            };
-            uniforms.push(values(description, name, pass, file, &shader)?);
-            shaders.push(Some(shader));
-        }
+        let known = Sizes { sources: &source_sizes, targets: &sizes };
+        let Programs { shaders, uniforms, parameters } = Programs::new(description, &graph, known)?;
         let rate = description.rate.map(|rate| rate.0);
         let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
         let range = frames.or(description.frames.map(|frames| frames.0));
@@ -118,6 +179,7 @@ impl Plan {
             sizes,
             shaders,
             uniforms,
+            parameters,
             four_wide,
             rate,
             start,
@@ -230,6 +292,7 @@ impl Plan {
                 if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
             lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
         }
+        lines.extend(self.parameters.describe());
         if !self.graph.unused.is_empty() {
             lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
         }
@@ -263,13 +326,13 @@ fn generated(
     name: &str,
     node: &PassNode,
     target: Size,
-    size_of: impl Fn(&Feed) -> Size,
+    sizes: Sizes<'_>,
 ) -> Result<Option<Shader>> {
     let pass = &description.passes[name];
     let [(base, _), (top, feed)] = node.inputs.as_slice() else { return Ok(None) };
     let names = [base.as_str(), top.as_str()];
     if let Some(overlay) = &pass.overlay {
-        let shader = composite::overlay(overlay.get_ref(), names, target, size_of(feed));
+        let shader = composite::overlay(overlay.get_ref(), names, target, sizes.of(*feed));
         return shader.map(Some).map_err(|error| {
             let detail = format!("scale: {}", error.detail());
             description.error(format!("pass.{name}.overlay"), detail, overlay.span())
@@ -289,7 +352,8 @@ fn values(
     pass: &Pass,
     file: &Spanned<PathBuf>,
     shader: &Shader,
-) -> Result<Vec<(Declared, Vec<f64>)>> {
+    parameters: &mut ParameterSet,
+) -> Result<Vec<Setting>> {
     let is_built_in = |uniform: &str| {
         let sizes = pass.inputs.0.iter().any(|(input, _)| uniform.strip_suffix("_size") == Some(input.get_ref()));
         sizes || BUILT_IN.contains(&uniform)
@@ -307,20 +371,42 @@ fn values(
             return Err(description.error(key, detail, given.span()).with_hint(hint));
         };
         let wanted = uniform.components();
-        let numbers = value.get_ref().numbers().len();
-        if wanted != Some(numbers) {
-            let detail = match wanted {
-                Some(wanted) => format!("{numbers} numbers given, {} {given} has {wanted}", uniform.kind),
-                None => format!("{} {given} cannot be set from a description", uniform.kind),
+        let mut numbers = value.get_ref().numbers();
+        let mut whose = given.get_ref().clone();
+        if let Uniform::Parameter(parameter) = value.get_ref() {
+            whose = format!("${parameter}");
+            numbers = match parameters.value(parameter) {
+                Some(numbers) => numbers.to_vec(),
+                None => {
+                    let detail = format!("there is no parameter \"{parameter}\"");
+                    let hint = match parameters.iter().next() {
+                        Some(_) => parameters.nearest(parameter),
+                        None => format!("add [parameter.{parameter}] with default = …"),
+                    };
+                    return Err(description.error(key, detail, value.span()).with_hint(hint));
+                }
+            };
+        }
+        let count = numbers.len();
+        if wanted != Some(count) {
+            let detail = match (wanted, value.get_ref()) {
+                (Some(wanted), Uniform::Parameter(_)) => {
+                    format!("{whose} has {count} numbers, {} {given} has {wanted}", uniform.kind)
+                }
+                (Some(wanted), _) => format!("{count} numbers given, {} {given} has {wanted}", uniform.kind),
+                (None, _) => format!("{} {given} cannot be set from a description", uniform.kind),
             };
             let error = description.error(key, detail, value.span());
             return Err(if uniform.is_sampler() { error.with_hint(sampler_hint(given.get_ref())) } else { error });
         }
-        let whole = uniform.kind.starts_with(['i', 'u']) || uniform.kind == "bool";
+        let whole = uniform.kind.starts_with(['i', 'u', 'b']);
         let fits = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
-        if whole && !value.get_ref().numbers().iter().all(fits) {
+        if whole && !numbers.iter().all(fits) {
             let detail = format!("{} {given} takes whole numbers", uniform.kind);
             return Err(description.error(key, detail, value.span()));
+        }
+        if let (true, Uniform::Parameter(parameter)) = (whole, value.get_ref()) {
+            parameters.take_whole(parameter).map_err(|detail| description.error(key, detail, value.span()))?;
         }
     }
     let mut values = Vec::new();
@@ -334,8 +420,11 @@ fn values(
             };
             return Err(description.error(format!("pass.{name}.uniforms"), detail, span).with_hint(hint));
         };
-        let value: &Uniform = value.get_ref();
-        values.push((uniform.clone(), value.numbers()));
+        let (numbers, parameter) = match value.get_ref() {
+            Uniform::Parameter(name) => (parameters.value(name).unwrap_or_default().to_vec(), Some(name.clone())),
+            value => (value.numbers(), None),
+        };
+        values.push(Setting { uniform: uniform.clone(), numbers, parameter });
     }
     Ok(values)
 }

@@ -2,9 +2,9 @@
 //!
 //! In: [`Delivery`]. Out: what the sink has written, or its error. Not here: file formats (`sink`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::buffer::Access;
@@ -29,7 +29,9 @@ pub(super) struct SinkThread<'scope> {
     plan: Plan,
     queue: SyncSender<Message>,
     failed: Arc<AtomicBool>,
-    thread: ScopedJoinHandle<'scope, Result<(Written, Times)>>,
+    /// Times of the thread: one a picture.
+    work: Arc<Mutex<Times>>,
+    thread: ScopedJoinHandle<'scope, Result<Written>>,
 }
 
 impl<'scope> SinkThread<'scope> {
@@ -45,14 +47,16 @@ impl<'scope> SinkThread<'scope> {
         let (queue, pictures) = sync_channel(super::BUFFERS);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();
+        let work = Arc::default();
+        let times = Arc::clone(&work);
         let thread = scope.spawn(move || {
-            let result = write_all(writer.as_mut(), &pictures);
+            let result = write_all(writer.as_mut(), &pictures, &times);
             if result.is_err() {
                 flag.store(true, Ordering::Release);
             }
             result
         });
-        Ok(Self { pass, every: plan.every, plan, queue, failed, thread })
+        Ok(Self { pass, every: plan.every, plan, queue, failed, work, thread })
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -72,8 +76,15 @@ impl<'scope> SinkThread<'scope> {
         let _ = self.queue.send(Message::Finish);
         drop(self.queue);
         let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (written, work) = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
+        let written = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, work, ..edge })
+    }
+
+    /// What has been written so far; the bytes are known at the end.
+    pub(super) fn so_far(&self, edge: Edge) -> Edge {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Edge { name: self.plan.name.clone(), pictures: work.count, work, ..edge }
     }
 }
 
@@ -88,18 +99,19 @@ pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) ->
     Ok(())
 }
 
-fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>) -> Result<(Written, Times)> {
-    let mut work = Times::default();
+fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>, work: &Mutex<Times>) -> Result<Written> {
     while let Ok(message) = pictures.recv() {
         let Message::Picture(Delivery { frame, lease, fence }) = message else {
-            return Ok((writer.finish()?, work));
+            return writer.finish();
         };
         if let Some(fence) = fence {
             fence.wait(Some(HANG))?;
         }
         let map = lease.buffer.map(Access::Read)?;
-        work.measure(|| writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame }))?;
+        let begun = std::time::Instant::now();
+        writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame })?;
+        work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
     }
     // The run failed elsewhere: the writer is dropped, and with it its temporary files.
-    Ok((Written::default(), work))
+    Ok(Written::default())
 }

@@ -10,8 +10,10 @@ use crate::layout::Size;
 
 use super::super::description::{Description, Filter};
 use super::super::graph::{Enable, Feed, Graph, PassNode};
+use super::super::parameters::ParameterSet;
 use super::super::pass::{self, Moment, Pass, PassInput};
-use super::super::shader::{Declared, Shader};
+use super::super::plan::Setting;
+use super::super::shader::Shader;
 use super::feed::SourceFeed;
 use super::target::{self, Target};
 
@@ -52,7 +54,7 @@ impl Stage {
         parts: &Parts<'_, '_>,
         index: usize,
         shader: Option<&Shader>,
-        uniforms: &[(Declared, Vec<f64>)],
+        uniforms: &[Setting],
     ) -> Result<Self> {
         let Parts { gl, graph, sizes, .. } = *parts;
         let node = &graph.passes[index];
@@ -83,6 +85,15 @@ impl Stage {
     /// `GLSL ES 1.00` or `3.00`.
     pub(super) fn version(&self) -> &'static str {
         self.pass.version()
+    }
+
+    /// Gives the uniforms of `settings` that take a parameter its value.
+    pub(super) fn update(&self, gl: &Gl, settings: &[Setting], parameters: &ParameterSet) -> Result<()> {
+        self.pass.update(gl, settings, parameters)?;
+        match &self.again {
+            Some(again) => again.pass.update(gl, settings, parameters),
+            None => Ok(()),
+        }
     }
 
     /// Draws one frame into the target.
