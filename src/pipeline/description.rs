@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::color::{Color, Matrix, Range, Siting, Transfer};
+use crate::color::{Color, Matrix, Primaries, Range, Siting, Transfer};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
@@ -193,6 +193,8 @@ pub struct ColorKeys {
     pub siting: Option<Siting>,
     /// Transfer function. Default: `"bt709"`, sRGB for RGB formats.
     pub transfer: Option<Transfer>,
+    /// Primaries. Default: those of the matrix; `"bt709"` for RGB formats.
+    pub primaries: Option<Primaries>,
 }
 
 impl ColorKeys {
@@ -203,6 +205,7 @@ impl ColorKeys {
             range: self.range.unwrap_or(color.range),
             siting: self.siting.unwrap_or(color.siting),
             transfer: self.transfer.unwrap_or(color.transfer),
+            primaries: self.primaries.unwrap_or(color.primaries),
         }
     }
 }
@@ -231,8 +234,13 @@ pub struct Pass {
     /// the first input. Unit: pixels or %.
     /// Default: `"as-input"`.
     pub size: Option<Spanned<Text<PassSize>>>,
-    /// Format of the target. Default: `"ABGR8888"`, which is bytes R, G, B, A.
+    /// Format of the target. YUV formats (`"NV12"`, `"YUV420"`, `"P010"`, `"YUYV"`, …) are planes for encoders and y4m,
+    /// drawn from the pass's RGB picture, which is what other passes read. Default: `"ABGR8888"`, which is bytes
+    /// R, G, B, A.
     pub format: Option<Spanned<Text<Fourcc>>>,
+    /// YUV formats: what the planes' numbers mean; chroma is filtered to `siting`. Default: as guessed from the size.
+    #[serde(default)]
+    pub color: ColorKeys,
     /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::color::Color;
 use crate::error::{Error, Result};
-use crate::format::Fourcc;
+use crate::format::{Format, Fourcc};
 use crate::layout::Size;
 
-use super::description::{Description, Filter, PassSize, Wrap, did_you_mean};
+use super::description::{ColorKeys, Description, Filter, PassSize, Wrap, did_you_mean};
 use super::sink;
 
 mod keys;
@@ -39,6 +40,8 @@ pub struct PassNode {
     pub inputs: Vec<(String, Feed)>,
     /// Format of the target.
     pub fourcc: Fourcc,
+    /// What the description says of the target's numbers.
+    pub color_keys: ColorKeys,
     /// How inputs are read between pixels.
     pub filter: Filter,
     /// What is done.
@@ -63,6 +66,7 @@ impl PassNode {
             described: None,
             inputs: vec![("picture".into(), Feed::Source(source))],
             fourcc: Fourcc::ABGR8888,
+            color_keys: ColorKeys::default(),
             filter: Filter::Linear,
             kind: Kind::Copy,
             wrap: Wrap::Clamp,
@@ -79,6 +83,12 @@ impl PassNode {
     pub fn is_plain(&self) -> bool {
         let once = self.repeat == 1 && self.enable.is_none() && !self.keeps_previous;
         once && self.clear.is_none() && self.wrap == Wrap::Clamp
+    }
+
+    /// What the numbers of the target mean: YUV formats as guessed from the size, RGB is sRGB, where nothing is said.
+    pub fn color(&self, size: Size) -> Color {
+        let is_yuv = self.fourcc.format().is_ok_and(Format::is_yuv);
+        self.color_keys.over(if is_yuv { Color::guess(size) } else { Color::SRGB })
     }
 }
 
@@ -344,6 +354,7 @@ impl Builder<'_> {
             described: Some(name.to_owned()),
             inputs,
             fourcc,
+            color_keys: pass.color,
             filter: pass.filter,
             kind,
             wrap: pass.wrap.as_ref().map_or(Wrap::Clamp, |wrap| *wrap.get_ref()),
@@ -403,11 +414,14 @@ fn plain_path(path: &std::path::Path) -> std::path::PathBuf {
     plain
 }
 
-/// Fails where no driver renders into the format: YUV, and formats without a GL twin.
+/// Fails where no driver renders into the format or its planes.
 fn check_target(fourcc: Fourcc) -> Result<()> {
     let format = fourcc.format()?;
-    if format.is_yuv() || format.gl.is_none() {
-        let detail = format!("{fourcc}: a pass renders RGB formats only");
+    if format.is_yuv() {
+        return crate::gles::yuv::target::check_target(fourcc);
+    }
+    if format.gl.is_none() {
+        let detail = format!("{fourcc}: no driver renders into it");
         return Err(Error::unsupported("format", detail).with_hint("ABGR8888 is bytes R, G, B, A"));
     }
     Ok(())

@@ -29,6 +29,7 @@ use super::report::{self, Driver, Report, Times};
 mod deliver;
 mod feed;
 pub mod live;
+mod planes;
 mod stage;
 mod target;
 pub mod trial;
@@ -170,6 +171,7 @@ impl<'a> Job<'a> {
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
                 fourcc: graph.passes[pass].fourcc,
+                color: graph.passes[pass].color(sizes[pass]),
                 rate,
                 frames: end.map(|end| end - start),
             })
@@ -262,6 +264,7 @@ impl<'a> Job<'a> {
                     targets[index].begin(gl)?;
                 }
                 stage.draw(gl, &graph.passes[index], &feeds, &targets, index, Moment { frame, seconds })?;
+                targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
             let wants = |pass: usize, frame: u64| {

@@ -15,6 +15,7 @@ use super::super::pass::{self, Moment, Pass, PassInput};
 use super::super::plan::Setting;
 use super::super::shader::Shader;
 use super::feed::SourceFeed;
+use super::planes::drawn_format;
 use super::target::{self, Target};
 
 /// What stages are made of.
@@ -59,7 +60,7 @@ impl Stage {
         let Parts { gl, graph, sizes, .. } = *parts;
         let node = &graph.passes[index];
         let inputs = parts.inputs(node, sizes[index], shader)?;
-        let target = (sizes[index], node.fourcc);
+        let target = (sizes[index], drawn_format(gl, node.fourcc)?);
         let bypass = match (&node.enable, node.inputs.first()) {
             (Some(_), Some((name, feed))) => {
                 let mut first = parts.input(node, name, *feed, sizes[index], None)?;
@@ -73,7 +74,7 @@ impl Stage {
             let (name, _) = &node.inputs[0];
             inputs[0] = parts.own(index, node, name, sizes[index], shader)?;
             let pass = Pass::new(gl, &node.name, shader, inputs, target, uniforms)?;
-            let scratch = target::plain(gl, sizes[index], node.fourcc)?;
+            let scratch = target::plain(gl, target.0, target.1)?;
             Some(Again { pass, scratch, times: node.repeat })
         } else {
             None

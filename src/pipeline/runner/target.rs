@@ -18,11 +18,12 @@ use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::format::Fourcc;
 use crate::gles::{self, Framebuffer, Gl, InputBinding, Mark, PackRing, Texture, TextureOptions};
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
 use super::super::plan::Plan;
 use super::super::report::Edge;
 use super::super::sink::Shape;
+use super::planes::{Planes, drawn_format, read_back_memory};
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
@@ -51,7 +52,7 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
             }
             // Without a node and without udmabuf the CPU draws.
             for _ in 0..read_back_buffers(&shape, true) {
-                let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
+                let buffer = read_back_memory(device, &shape)?;
                 buffer.populate()?;
                 staged.0[sink.pass].push(buffer);
             }
@@ -73,9 +74,12 @@ fn read_back_buffers(shape: &Shape, is_software: bool) -> usize {
     if is_software { buffers_for(shape).min(2) } else { buffers_for(shape) }
 }
 
-/// Memory for the CPU alone, without padding: what uploads and read-back like best.
+/// Memory for the CPU alone, without padding (rows of YUV planes: to four bytes): what uploads and read-back like best.
 pub(super) fn tight_memory(device: &Device, size: Size, fourcc: Fourcc) -> Result<Buffer> {
     let request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE);
+    // Planes are read back as texels of four bytes.
+    let stride_align_bytes = if fourcc.format()?.is_yuv() { 4 } else { 1 };
+    let request = request.constrain(Constraints { stride_align_bytes, ..Constraints::NONE })?;
     let memfd = device.allocators(AllocatorKind::Memfd)?;
     let memfd = memfd.first().ok_or_else(|| Error::unsupported("memfd", "this machine has no memory files"))?;
     memfd.allocate(&request)
@@ -141,7 +145,7 @@ enum Out {
     /// wait for everything that was handed over, and then nobody would draw while pixels are copied.
     Late { circle: Circle, pending: VecDeque<(u64, usize)>, drawn: Option<Mark> },
     /// Likewise through pixel-pack buffers, where a GPU copies by itself.
-    Packed { circle: Circle, ring: PackRing, pending: VecDeque<u64> },
+    Packed { circle: Circle, rings: Vec<PackRing>, pending: VecDeque<u64> },
 }
 
 /// The target of a pass.
@@ -149,7 +153,12 @@ pub(super) struct Target {
     size: Size,
     fourcc: Fourcc,
     framebuffers: Vec<Framebuffer>,
+    /// YUV formats: what is drawn from the framebuffer, and handed out instead of it. As many sets as there are buffers,
+    /// or framebuffers.
+    planes: Option<Planes>,
     current: usize,
+    /// Counts frames; without buffers of its own a picture is in the framebuffer of this number, round and round.
+    turn: usize,
     /// Where somebody reads it: the picture of the frame before, and what keeps its memory from being drawn into.
     previous: Option<(usize, Option<Arc<Lease>>)>,
     /// What keeps the memory of the last picture, where it will be the frame before.
@@ -186,16 +195,29 @@ impl Target {
                 framebuffer.bind(gl)?;
                 gl.clear(color);
             }
-            target.previous = Some(match &target.out {
-                Out::Mapped(circle) => {
+            target.previous = match &target.out {
+                Out::Mapped(circle) if target.draws_into_buffers() => {
                     let slot = circle.take()?;
-                    (slot, Some(circle.lease(slot)))
+                    target.current = slot;
+                    Some((slot, Some(circle.lease(slot))))
                 }
-                _ => (target.framebuffers.len() - 1, None),
-            });
-            target.current = target.previous.as_ref().map_or(0, |(previous, _)| *previous);
+                _ => Some((target.picture(), None)),
+            };
         }
         Ok(target)
+    }
+
+    fn with(
+        shape: Shape,
+        framebuffers: Vec<Framebuffer>,
+        planes: Option<Planes>,
+        out: Out,
+        edge: Option<Edge>,
+    ) -> Self {
+        let Shape { size, fourcc, .. } = shape;
+        // The first frame is drawn into the first framebuffer.
+        let turn = framebuffers.len() - 1;
+        Self { size, fourcc, framebuffers, planes, current: 0, turn, previous: None, lease: None, out, edge }
     }
 
     fn make(
@@ -210,10 +232,10 @@ impl Target {
         let kept = usize::from(previous.is_some());
         let Shape { size, fourcc, .. } = *shape;
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
+        let drawn = drawn_format(gl, fourcc)?;
         let Some(memory) = memory else {
-            let framebuffers = (0..1 + kept).map(|_| plain(gl, size, fourcc)).collect::<Result<_>>()?;
-            let out = Out::Nowhere;
-            return Ok(Self { size, fourcc, framebuffers, current: 0, previous: None, lease: None, out, edge: None });
+            let framebuffers = (0..1 + kept).map(|_| plain(gl, size, drawn)).collect::<Result<_>>()?;
+            return Ok(Self::with(*shape, framebuffers, None, Out::Nowhere, None));
         };
         let mut edge = Edge {
             name: format!("target of {name}"),
@@ -223,11 +245,14 @@ impl Target {
             ..Edge::default()
         };
         match import_all(gl, job, shape, kept) {
-            Ok((framebuffers, buffers)) => {
+            Ok(Made { framebuffers, planes, buffers }) => {
                 describe(&mut edge, &buffers);
+                if let Some(planes) = &planes {
+                    edge.binding = planes.way().to_string();
+                }
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
-                Ok(Self { size, fourcc, framebuffers, current: 0, previous: None, lease: None, out, edge: Some(edge) })
+                Ok(Self::with(*shape, framebuffers, planes, out, Some(edge)))
             }
             Err(reason) => {
                 let reason_text = reason.to_string();
@@ -235,7 +260,7 @@ impl Target {
                 edge.path = "copy".into();
                 edge.reason = Some(reason_text);
                 let format = fourcc.format()?;
-                if format.component_bits != 8 {
+                if format.component_bits != 8 && !format.is_yuv() {
                     let detail = format!("{fourcc} {size}: glReadPixels gives 8 bits a component only");
                     return Err(Error::unsupported("format", detail)
                         .in_context(name)
@@ -244,50 +269,56 @@ impl Target {
                 let mut memory = memory;
                 let caps = gl.caps();
                 for _ in memory.len()..read_back_buffers(shape, caps.is_software) {
-                    memory.push(tight_memory(job.device, size, Fourcc::ABGR8888)?);
+                    memory.push(read_back_memory(job.device, shape)?);
                 }
                 describe(&mut edge, &memory);
                 let circle = Circle::new(memory);
                 let several = buffers_for(shape) > 1 && !caps.is_software;
-                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, fourcc) };
-                let count = if several || kept > 0 { 2 } else { 1 };
-                let framebuffers = (0..count).map(|_| make()).collect::<Result<_>>()?;
+                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, drawn) };
+                let sets = if several || kept > 0 { 2 } else { 1 };
+                let framebuffers = (0..sets).map(|_| make()).collect::<Result<_>>()?;
+                let planes = if format.is_yuv() { Some(Planes::to_read_back(gl, shape, sets)?) } else { None };
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
                     edge.binding = "pixel-pack buffers".into();
-                    Out::Packed { circle, ring: PackRing::new(gl, size, 2)?, pending: VecDeque::new() }
+                    let rings = match &planes {
+                        Some(planes) => planes.rings(gl, 2)?,
+                        None => vec![PackRing::new(gl, size, 2)?],
+                    };
+                    Out::Packed { circle, rings, pending: VecDeque::new() }
                 } else {
                     edge.binding = "glReadPixels".into();
                     Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
-                Ok(Self { size, fourcc, framebuffers, current: 0, previous: None, lease: None, out, edge: Some(edge) })
+                Ok(Self::with(*shape, framebuffers, planes, out, Some(edge)))
             }
         }
     }
 
     /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
     pub(super) fn begin(&mut self, gl: &Gl) -> Result<()> {
-        if let Some(previous) = &mut self.previous {
+        if self.previous.is_some() {
             // What was drawn last is the frame before; what was that may be drawn into again. Before the first frame
-            // nothing has been drawn.
-            match (&self.out, self.lease.take()) {
-                (Out::Mapped(_), None) => {}
-                (_, lease) => *previous = (self.current, lease),
+            // nothing has been drawn into the buffers.
+            match (self.draws_into_buffers(), self.lease.take()) {
+                (true, None) => {}
+                (_, lease) => self.previous = Some((self.picture(), lease)),
             }
         }
+        self.turn += 1;
         match &mut self.out {
-            Out::Nowhere => self.current = (self.current + 1) % self.framebuffers.len(),
+            Out::Nowhere => {}
             Out::Mapped(circle) => {
                 let edge = self.edge.get_or_insert_default();
                 self.current = edge.wait.measure(|| circle.take())?;
             }
             Out::Late { drawn, .. } => {
-                self.current = (self.current + 1) % self.framebuffers.len();
+                self.current = self.turn % self.framebuffers.len();
                 if let Some(mark) = drawn.take() {
                     let edge = self.edge.get_or_insert_default();
                     edge.draw.measure(|| mark.wait(gl))?;
                 }
             }
-            Out::Packed { .. } => self.current = (self.current + 1) % self.framebuffers.len(),
+            Out::Packed { .. } => self.current = self.turn % self.framebuffers.len(),
         }
         Ok(())
     }
@@ -296,9 +327,30 @@ impl Target {
         self.previous.is_some()
     }
 
-    /// What the current frame is drawn into.
+    /// What the pass draws into.
     pub(super) fn framebuffer(&self) -> &Framebuffer {
-        &self.framebuffers[self.current]
+        &self.framebuffers[self.picture()]
+    }
+
+    /// Which of the framebuffers that is: with planes over mapped memory it is none of the buffers'.
+    fn picture(&self) -> usize {
+        match self.draws_into_buffers() {
+            true => self.current,
+            false => self.turn % self.framebuffers.len(),
+        }
+    }
+
+    /// The framebuffers are the buffers that sinks map.
+    fn draws_into_buffers(&self) -> bool {
+        matches!(self.out, Out::Mapped(_)) && self.planes.is_none()
+    }
+
+    /// The pass has drawn: draws the planes from its picture, where there are any.
+    pub(super) fn drawn(&self, gl: &Gl) -> Result<()> {
+        match &self.planes {
+            Some(planes) => planes.draw(gl, self.framebuffer(), self.current),
+            None => Ok(()),
+        }
     }
 
     /// The frame has been drawn. Gives what is ready for the sinks.
@@ -314,7 +366,7 @@ impl Target {
             Out::Mapped(circle) => {
                 // Dropped unwanted, the lease sends the slot back at once: the next draw into it is ordered by GL.
                 let lease = circle.lease(self.current);
-                if self.previous.is_some() {
+                if self.previous.is_some() && self.planes.is_none() {
                     self.lease = Some(lease.clone());
                 }
                 let delivery = Delivery { frame, lease, fence };
@@ -330,9 +382,15 @@ impl Target {
                 // All but this frame's; with one framebuffer also this one's, before it is drawn over.
                 usize::from(self.framebuffers.len() > 1 && wanted)
             }
-            Out::Packed { ring, pending, .. } => {
+            Out::Packed { rings, pending, .. } => {
                 if wanted {
-                    ring.start(gl, &self.framebuffers[self.current])?;
+                    let from = match &self.planes {
+                        Some(planes) => planes.set(self.current),
+                        None => std::slice::from_ref(&self.framebuffers[self.current]),
+                    };
+                    for (ring, framebuffer) in rings.iter_mut().zip(from) {
+                        ring.start(gl, framebuffer)?;
+                    }
                     pending.push_back(frame);
                 }
                 usize::from(wanted)
@@ -366,12 +424,18 @@ impl Target {
             let frame = match &mut self.out {
                 Out::Late { pending, .. } => {
                     let Some((frame, framebuffer)) = pending.pop_front() else { return Ok(deliveries) };
-                    gles::read_pixels(gl, &self.framebuffers[framebuffer], map.plane_mut(0))?;
+                    match &mut self.planes {
+                        Some(planes) => planes.read(gl, framebuffer, &mut map)?,
+                        None => gles::read_pixels(gl, &self.framebuffers[framebuffer], map.plane_mut(0))?,
+                    }
                     frame
                 }
-                Out::Packed { ring, pending, .. } => {
+                Out::Packed { rings, pending, .. } => {
                     let Some(frame) = pending.pop_front() else { return Ok(deliveries) };
-                    ring.finish(gl, map.plane_mut(0))?;
+                    match &mut self.planes {
+                        Some(planes) => planes.finish(gl, rings, &mut map)?,
+                        None => drop(rings[0].finish(gl, map.plane_mut(0))?),
+                    }
                     frame
                 }
                 Out::Nowhere | Out::Mapped(_) => return Ok(deliveries),
@@ -384,7 +448,7 @@ impl Target {
 
     /// The texture with the current frame's picture, for other passes.
     pub(super) fn textures(&self) -> Result<Vec<&Texture>> {
-        let texture = self.framebuffers[self.current].texture();
+        let texture = self.framebuffer().texture();
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
@@ -395,7 +459,7 @@ impl Target {
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
-    /// How a shader reads the picture.
+    /// How a shader reads the picture: of a YUV format that from which its planes are drawn.
     pub(super) fn sampling(&self) -> Readable {
         // Components that were drawn come back in their own places, whatever the order of the bytes.
         let alpha = self.fourcc.format().is_ok_and(|format| format.has_alpha);
@@ -403,9 +467,10 @@ impl Target {
         (InputBinding::Rgb { swizzle }, Color::SRGB, self.size, vec![gles::Filter::Nearest])
     }
 
-    /// What the sinks get: read-back is always bytes R, G, B, A.
+    /// What the sinks get: read-back is bytes R, G, B, A, or planes.
     pub(super) fn delivered(&self, shape: &Shape) -> (Shape, Fourcc) {
         match self.out {
+            _ if self.planes.is_some() => (*shape, shape.fourcc),
             Out::Mapped(_) | Out::Nowhere => (*shape, shape.fourcc),
             Out::Late { .. } | Out::Packed { .. } => (*shape, Fourcc::ABGR8888),
         }
@@ -433,8 +498,15 @@ pub(super) fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> 
     Framebuffer::new(gl, Texture::new(gl, size, &options)?)
 }
 
+/// Memory that the GPU draws into, and how.
+pub(super) struct Made {
+    framebuffers: Vec<Framebuffer>,
+    planes: Option<Planes>,
+    buffers: Vec<Buffer>,
+}
+
 /// Memory that the GPU draws into and the CPU maps, proved with a colour.
-fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape, kept: usize) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape, kept: usize) -> Result<Made> {
     job.import_first(|kind, refusals| {
         let survives = || job.survives(Role::Target, kind, shape.fourcc, shape.size);
         import_kind(gl, job.device, shape, kept, kind, survives)
@@ -451,7 +523,13 @@ pub(super) fn import_kind(
     kept: usize,
     kind: AllocatorKind,
     survives: impl FnOnce() -> Result<()>,
-) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+) -> Result<Made> {
+    if shape.fourcc.format()?.is_yuv() {
+        let (planes, buffers) = Planes::import(gl, device, shape, (kind, buffers_for(shape)), survives)?;
+        let drawn = drawn_format(gl, shape.fourcc)?;
+        let framebuffers = (0..1 + kept).map(|_| plain(gl, shape.size, drawn)).collect::<Result<_>>()?;
+        return Ok(Made { framebuffers, planes: Some(planes), buffers });
+    }
     let request = Request::new(shape.size, shape.fourcc)
         .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
         .only(kind)
@@ -464,7 +542,7 @@ pub(super) fn import_kind(
         framebuffers.push(Framebuffer::new(gl, Texture::from_image(gl, &image)?)?);
     }
     prove(gl, &framebuffers[0], &buffers[0])?;
-    Ok((framebuffers, buffers))
+    Ok(Made { framebuffers, planes: None, buffers })
 }
 
 /// Clears the target to a colour and looks for it at the first and the last byte of the memory.
