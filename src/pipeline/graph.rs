@@ -56,6 +56,8 @@ pub struct PassNode {
     pub clear: Option<[f32; 4]>,
     /// Somebody reads its picture of the frame before: its target is kept for a frame.
     pub keeps_previous: bool,
+    /// Where it is not the same for every input: for each of them.
+    pub filters: Vec<Filter>,
     size: Option<(PassSize, Range<usize>)>,
 }
 
@@ -68,6 +70,7 @@ impl PassNode {
             fourcc: Fourcc::ABGR8888,
             color_keys: ColorKeys::default(),
             filter: Filter::Linear,
+            filters: Vec::new(),
             kind: Kind::Copy,
             wrap: Wrap::Clamp,
             repeat: 1,
@@ -83,6 +86,11 @@ impl PassNode {
     pub fn is_plain(&self) -> bool {
         let once = self.repeat == 1 && self.enable.is_none() && !self.keeps_previous;
         once && self.clear.is_none() && self.wrap == Wrap::Clamp
+    }
+
+    /// How an input, by index, is read between its pixels.
+    pub fn filter_of(&self, input: usize) -> Filter {
+        self.filters.get(input).copied().unwrap_or(self.filter)
     }
 
     /// What the numbers of the target mean: YUV formats as guessed from the size, RGB is sRGB, where nothing is said.
@@ -362,6 +370,7 @@ impl Builder<'_> {
             enable: keys::enable(self.description, name, pass)?,
             clear: pass.clear.as_ref().map(|clear| clear.get_ref().0),
             keeps_previous: false,
+            filters: Vec::new(),
             size,
         });
         let index = self.graph.passes.len() - 1;

@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::board::{AllocatorKind, Board};
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 use crate::format::Fourcc;
 use crate::gles::Gl;
 use crate::layout::Size;
@@ -31,6 +31,7 @@ mod deliver;
 mod feed;
 pub mod live;
 mod planes;
+mod programs;
 mod stage;
 mod target;
 pub mod trial;
@@ -38,7 +39,6 @@ pub mod trial;
 use deliver::SinkThread;
 use feed::SourceFeed;
 use live::Live;
-use stage::{Parts, Stage};
 use target::Target;
 use trial::{Prover, Role, Trial};
 
@@ -155,7 +155,7 @@ impl<'a> Job<'a> {
         self,
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
-        plan: Plan,
+        mut plan: Plan,
         work: Option<Work>,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
@@ -167,16 +167,21 @@ impl<'a> Job<'a> {
         // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
         let copies = self.context.display().dma_buf_import().is_none();
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
-            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan { graph, sources, sizes, shaders, uniforms, mut parameters, mut four_wide, rate, start, end, draw } =
-            plan;
+            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();
+        let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
+        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
+        for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
+            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
+        }
+        let stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
+        let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, .. } = plan;
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
         // Nothing has been given to the passes yet.
         let mut seen = u64::MAX;
-        four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
@@ -186,15 +191,11 @@ impl<'a> Job<'a> {
                 frames: end.map(|end| end - start),
             })
             .collect();
-        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
-        for (source, filter) in sources.into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
-        }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
         for (index, node) in graph.passes.iter().enumerate() {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
-            let memory = staged.take(index);
+            let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
             let previous = node.keeps_previous.then_some(node.clear.unwrap_or([0.0; 4]));
             let demands = target::Demands { four_wide: four_wide[index], previous };
@@ -209,12 +210,6 @@ impl<'a> Job<'a> {
                     ));
                 }
             }
-        }
-        let parts =
-            Parts { gl, description: self.description, graph: &graph, feeds: &feeds, targets: &targets, sizes: &sizes };
-        let mut stages: Vec<Stage> = Vec::new();
-        for index in 0..graph.passes.len() {
-            stages.push(Stage::new(&parts, index, shaders[index].as_deref(), &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
@@ -240,6 +235,7 @@ impl<'a> Job<'a> {
             passes: (0..stages.len())
                 .map(|index| report::Pass {
                     name: graph.passes[index].name.clone(),
+                    parts: parts[index].clone(),
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                     glsl: stages[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
@@ -376,6 +372,19 @@ impl<'a> Job<'a> {
             }
         }
         Err(Error::unsupported("import", refusals.join(" | ")))
+    }
+
+    /// The error with the place of the key that it is about.
+    fn with_place(&self, error: Error) -> Error {
+        let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
+        let pass = key.and_then(|name| self.description.passes.get(name));
+        match pass.and_then(|pass| pass.wrap.as_ref()) {
+            Some(wrap) => {
+                let origin = &self.description.origin;
+                error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
+            }
+            None => error,
+        }
     }
 
     /// Fails where the driver is known not to live through an import.

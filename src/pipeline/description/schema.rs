@@ -10,7 +10,8 @@ use crate::format::{FORMATS, Fourcc};
 use crate::layout::Size;
 
 use super::{
-    Blend, BlendKeys, BlendMode, FrameRange, Inputs, Length, Numbers, PassSize, Rate, Rgba, Spanned, Text, Uniform,
+    Blend, BlendKeys, BlendMode, FrameRange, Inputs, Length, Numbers, Optimize, PassSize, Rate, Rgba, Spanned, Step,
+    Text, Uniform,
 };
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
@@ -127,6 +128,24 @@ impl JsonSchema for Numbers {
                 { "type": "integer", "minimum": 0 },
                 { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1, "maxItems": 4 },
             ],
+        })
+    }
+}
+
+impl JsonSchema for Optimize {
+    fn schema_name() -> Cow<'static, str> {
+        "Optimize".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = Step::ALL.map(Step::name);
+        let steps = Step::ALL.map(|step| format!("`\"{}\"`: {}", step.name(), step.what()));
+        json_schema!({
+            "description": format!("All steps, none, or a list of them. {}.", steps.join("; ")),
+            "anyOf": [
+                { "type": "boolean" },
+                { "type": "array", "items": { "type": "string", "enum": names } },
+            ],
+            "examples": [true, ["fuse", "reuse"]],
         })
     }
 }

@@ -1,33 +1,20 @@
 //! One pass of a run: what is drawn into its target in each frame, how often, and what where it is switched off.
 //!
-//! In: the graph, what feeds the pass, its target. Out: a [`Stage`] that draws.
-//! Not here: the programs (`pass`), the targets (`target`).
+//! In: the plan, what feeds the pass, its target. Out: a [`Stage`] that draws.
+//! Not here: its program (`programs`), the targets (`target`).
 
-use crate::color::Siting;
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Result};
 use crate::gles::{Framebuffer, Gl, Texture};
-use crate::layout::Size;
 
-use super::super::description::{Description, Filter};
-use super::super::graph::{Enable, Feed, Graph, PassNode};
+use super::super::description::Step;
+use super::super::graph::{Enable, Feed, PassNode};
 use super::super::parameters::ParameterSet;
 use super::super::pass::{self, Moment, Pass, PassInput};
-use super::super::plan::Setting;
-use super::super::shader::Shader;
+use super::super::plan::{Plan, Setting};
 use super::feed::SourceFeed;
 use super::planes::drawn_format;
-use super::target::{self, Target};
-
-/// What stages are made of.
-#[derive(Clone, Copy)]
-pub(super) struct Parts<'a, 'scope> {
-    pub(super) gl: &'a Gl,
-    pub(super) description: &'a Description,
-    pub(super) graph: &'a Graph,
-    pub(super) feeds: &'a [SourceFeed<'scope>],
-    pub(super) targets: &'a [Target],
-    pub(super) sizes: &'a [Size],
-}
+use super::programs;
+use super::target::{self, Readable, Target};
 
 /// A pass, ready to be drawn in every frame.
 pub(super) struct Stage {
@@ -50,36 +37,31 @@ struct Again {
 }
 
 impl Stage {
-    /// Compiles what the pass needs.
-    pub(super) fn new(
-        parts: &Parts<'_, '_>,
-        index: usize,
-        shader: Option<&Shader>,
-        uniforms: &[Setting],
-    ) -> Result<Self> {
-        let Parts { gl, graph, sizes, .. } = *parts;
-        let node = &graph.passes[index];
-        let inputs = parts.inputs(node, sizes[index], shader)?;
-        let target = (sizes[index], drawn_format(gl, node.fourcc)?);
+    /// Compiles what the pass needs. `feed` says how it reads what feeds it.
+    pub(super) fn new(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Readable) -> Result<Self> {
+        let node = &plan.graph.passes[index];
+        let (size, fourcc) = (plan.sizes[index], drawn_format(gl, node.fourcc)?);
+        let pass = programs::build(gl, plan, index, &feed)?;
         let bypass = match (&node.enable, node.inputs.first()) {
-            (Some(_), Some((name, feed))) => {
-                let mut first = parts.input(node, name, *feed, sizes[index], None)?;
-                first.name = "picture".into();
-                Some(Pass::new(gl, &node.name, None, vec![first], target, &[])?)
+            (Some(_), Some((name, from))) => {
+                let (binding, color, own_size, planes) = feed(*from);
+                let samplings = pass::samplings(gl, None, name, node.filter, own_size == size, &planes, node.wrap);
+                let first = PassInput { name: "picture".into(), binding, color, size: own_size, samplings };
+                let highp = plan.optimize.has(Step::Precision);
+                Some(Pass::new(gl, &node.name, None, vec![first], (size, fourcc), &[], highp)?)
             }
             _ => None,
         };
         let again = if node.repeat > 1 {
-            let mut inputs = inputs.clone();
-            let (name, _) = &node.inputs[0];
-            inputs[0] = parts.own(index, node, name, sizes[index], shader)?;
-            let pass = Pass::new(gl, &node.name, shader, inputs, target, uniforms)?;
-            let scratch = target::plain(gl, target.0, target.1)?;
+            let mut inputs = pass.inputs().to_vec();
+            let own = target::sampling_of(node.fourcc, size);
+            inputs[0] = programs::input(gl, plan, index, (0, &node.inputs[0].0), own)?;
+            let pass = programs::program(gl, plan, index, inputs)?;
+            let scratch = target::plain(gl, size, fourcc)?;
             Some(Again { pass, scratch, times: node.repeat })
         } else {
             None
         };
-        let pass = Pass::new(gl, &node.name, shader, inputs, target, uniforms)?;
         Ok(Self { pass, again, bypass, enable: node.enable.clone(), clear: node.clear })
     }
 
@@ -161,63 +143,4 @@ fn draw_into(
         gl.clear(color);
     }
     pass.draw(gl, textures, moment)
-}
-
-impl Parts<'_, '_> {
-    fn inputs(&self, node: &PassNode, target: Size, shader: Option<&Shader>) -> Result<Vec<PassInput>> {
-        node.inputs.iter().map(|(name, feed)| self.input(node, name, *feed, target, shader)).collect()
-    }
-
-    /// How the pass reads what feeds it.
-    fn input(
-        &self,
-        node: &PassNode,
-        name: &str,
-        feed: Feed,
-        target: Size,
-        shader: Option<&Shader>,
-    ) -> Result<PassInput> {
-        let sampling = match feed {
-            Feed::Source(source) => self.feeds[source].sampling(),
-            Feed::Pass(pass) | Feed::Previous(pass) => self.targets[pass].sampling(),
-        };
-        self.made(node, name, sampling, target, shader)
-    }
-
-    /// How the pass reads its own last result.
-    fn own(
-        &self,
-        index: usize,
-        node: &PassNode,
-        name: &str,
-        target: Size,
-        shader: Option<&Shader>,
-    ) -> Result<PassInput> {
-        self.made(node, name, self.targets[index].sampling(), target, shader)
-    }
-
-    fn made(
-        &self,
-        node: &PassNode,
-        name: &str,
-        (binding, mut color, size, planes): target::Readable,
-        target: Size,
-        shader: Option<&Shader>,
-    ) -> Result<PassInput> {
-        pass::check_wrap(self.gl, &binding, size, node.wrap).map_err(|error| {
-            let key = node.described.as_ref().and_then(|name| self.description.passes[name.as_str()].wrap.as_ref());
-            let span = key.map(|wrap| wrap.span()).unwrap_or_default();
-            let origin = &self.description.origin;
-            let detail = format!("input \"{name}\": {}", error.detail());
-            let ours = Error::unsupported(format!("pass.{}.wrap", node.name), detail);
-            let ours = ours.with_span(Span::new(&origin.path, origin.text.clone(), span));
-            ours.with_hint(error.hint().unwrap_or_default())
-        })?;
-        let samplings = pass::samplings(self.gl, shader, name, node.filter, size == target, &planes, node.wrap);
-        if node.filter == Filter::Nearest {
-            // Each pixel takes the chroma sample of its own block, wherever that sits.
-            color.siting = Siting::Center;
-        }
-        Ok(PassInput { name: name.to_owned(), binding, color, size, samplings })
-    }
 }
