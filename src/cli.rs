@@ -11,12 +11,14 @@ use clap::{ArgAction, Parser, Subcommand};
 use darkframe::error::{Error, ErrorKind};
 
 mod check;
+mod control;
 mod diagnostic;
 mod probe;
 mod prove;
 mod run;
 mod schema;
 mod summary;
+mod watch;
 
 /// Headless EGL / OpenGL ES rendering into dma-bufs.
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ enum Command {
     Run(run::Arguments),
     /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
     Check(check::Arguments),
+    /// Change parameters of a run that goes on, and ask what it does (`run --control`).
+    Control(control::client::Arguments),
     /// Print the JSON Schema of pipeline files, for editors; or the reference of every key.
     Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
+        Command::Control(arguments) => control::client::run(arguments),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),

@@ -35,6 +35,7 @@ pub struct Setting {
 }
 
 /// What may change while a pipeline runs: shaders and values.
+#[derive(Clone, Debug)]
 pub struct Programs {
     /// Shaders, as the passes of the graph; `None` for a pass that only copies.
     pub shaders: Vec<Option<Arc<Shader>>>,

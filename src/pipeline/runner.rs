@@ -24,13 +24,15 @@ use crate::layout::Size;
 use super::description::{Description, Filter, FrameRange, Require};
 use super::graph::{Feed, Graph};
 use super::pass::{self, Pass};
-use super::plan::Plan;
+use super::plan::{Plan, Programs, Setting};
 use super::report::{Driver, Report, Times};
+use super::shader::Shader;
 use super::{pass::PassInput, report};
 
 mod deliver;
 mod feed;
 pub mod live;
+pub mod reload;
 mod target;
 pub mod trial;
 
@@ -61,6 +63,9 @@ pub struct Options {
     pub prover: Option<Box<dyn Prover>>,
     /// What other threads see and change while the run goes on.
     pub live: Option<Arc<Live>>,
+    /// Shaders and values may be changed by [`Live::reload`]; each pass is then drawn as it is written, whatever the
+    /// description says of `optimize`.
+    pub edits: bool,
     /// Told after each frame.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -97,6 +102,17 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         })?,
         (None, None) => Board::detect()?,
     };
+    let live = options.live.unwrap_or_default();
+    let _ending = Ending(live.clone());
+    let plain;
+    let (described, description) = match options.edits {
+        // An edited shader may ask for what the cheaper ways leave out.
+        true => {
+            plain = Description { optimize: false, ..description.clone() };
+            (Some(description), &plain)
+        }
+        false => (None, description),
+    };
     let device = Device::open(&board)?;
     // The driver starts while files are read and memory is made.
     let (driver, prepared) = std::thread::scope(|scope| {
@@ -116,7 +132,8 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let job = Job {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
-        live: options.live.unwrap_or_default(),
+        live,
+        described,
         device: &device,
         prover: options.prover.as_deref(),
         driver: Trial::driver(&gl, context.display()),
@@ -126,11 +143,22 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     std::thread::scope(|scope| job.run(scope, gl, plan, staged, options.progress))
 }
 
+/// Says that the run has ended, well or not.
+struct Ending(Arc<Live>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// What stays the same during a run.
 struct Job<'a> {
     require: bool,
     stop: &'a AtomicBool,
     live: Arc<Live>,
+    /// What edits are held against; without it there are none.
+    described: Option<&'a Description>,
     device: &'a Device,
     prover: Option<&'a dyn Prover>,
     /// Who draws, for proofs.
@@ -157,11 +185,25 @@ impl<'a> Job<'a> {
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
         let filters: Vec<Option<Filter>> =
             (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan { graph, sources, sizes, shaders, uniforms, mut parameters, mut four_wide, rate, start, end, draw } =
-            plan;
+        let Plan {
+            graph,
+            sources,
+            sizes,
+            mut shaders,
+            mut uniforms,
+            mut parameters,
+            mut four_wide,
+            rate,
+            start,
+            end,
+            draw,
+        } = plan;
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
+        if let Some(described) = self.described {
+            live.take_edits(described, &graph);
+        }
         // Nothing has been given to the passes yet.
         let mut seen = u64::MAX;
         four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
@@ -196,25 +238,9 @@ impl<'a> Job<'a> {
             }
         }
         let mut passes: Vec<Pass> = Vec::new();
-        for (index, node) in graph.passes.iter().enumerate() {
-            let shader = shaders[index].as_deref();
-            let mut inputs = Vec::new();
-            for (name, feed) in &node.inputs {
-                let (binding, color, size, planes) = match *feed {
-                    Feed::Source(source) => feeds[source].sampling(),
-                    Feed::Pass(pass) => targets[pass].sampling(),
-                };
-                let same_size = size == sizes[index];
-                let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
-                let mut color = color;
-                if node.filter == Filter::Nearest {
-                    // Each pixel takes the chroma sample of its own block, wherever that sits.
-                    color.siting = Siting::Center;
-                }
-                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
-            }
-            let target = (sizes[index], node.fourcc);
-            passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
+        for index in 0..graph.passes.len() {
+            let around = Around { graph: &graph, sizes: &sizes, feeds: &feeds, targets: &targets };
+            passes.push(around.compile(gl, index, shaders[index].as_deref(), &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
@@ -258,6 +284,29 @@ impl<'a> Job<'a> {
             }
             if ended {
                 break;
+            }
+            if let Some(edit) = live.take_edit() {
+                let around = Around { graph: &graph, sizes: &sizes, feeds: &feeds, targets: &targets };
+                let result = around.recompile(gl, &shaders, &edit).and_then(|edited| {
+                    let mut compiled = Vec::new();
+                    for (index, edited) in edited.into_iter().enumerate() {
+                        match edited {
+                            Some(pass) => {
+                                compiled.push(graph.passes[index].name.clone());
+                                passes[index] = pass;
+                            }
+                            None => passes[index].assign(gl, &edit.uniforms[index])?,
+                        }
+                    }
+                    let mut parameters = edit.parameters;
+                    parameters.keep_values_of(&live.parameters.snapshot());
+                    live.parameters.replace(parameters);
+                    (shaders, uniforms) = (edit.shaders, edit.uniforms);
+                    Ok(compiled)
+                });
+                // Names of programs that are gone.
+                gl.collect();
+                live.edited(result);
             }
             if let Some(parameters) = live.parameters.changed(&mut seen) {
                 for (pass, settings) in passes.iter().zip(&uniforms) {
@@ -304,7 +353,7 @@ impl<'a> Job<'a> {
             }
             done += 1;
             live.count(done);
-            if live.is_wanted() {
+            if live.is_wanted(done) {
                 let mut report = so_far(&facts, done, begun, &submit);
                 report.sources.extend(feeds.iter().map(SourceFeed::so_far));
                 report.sinks.extend(sinks.iter().map(|sink| sink.so_far(sink_edge(&graph, &targets, sink.pass))));
@@ -393,6 +442,49 @@ impl<'a> Job<'a> {
             node: display.node().map(|node| node.path().display().to_string()),
             software: caps.is_software,
         }
+    }
+}
+
+/// What a pass is compiled for.
+struct Around<'a, 'scope> {
+    graph: &'a Graph,
+    sizes: &'a [Size],
+    feeds: &'a [SourceFeed<'scope>],
+    targets: &'a [Target],
+}
+
+impl Around<'_, '_> {
+    /// The program of a pass of the graph, with its inputs.
+    fn compile(&self, gl: &Gl, index: usize, shader: Option<&Shader>, settings: &[Setting]) -> Result<Pass> {
+        let node = &self.graph.passes[index];
+        let mut inputs = Vec::new();
+        for (name, feed) in &node.inputs {
+            let (binding, mut color, size, planes) = match *feed {
+                Feed::Source(source) => self.feeds[source].sampling(),
+                Feed::Pass(pass) => self.targets[pass].sampling(),
+            };
+            let same_size = size == self.sizes[index];
+            let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
+            if node.filter == Filter::Nearest {
+                // Each pixel takes the chroma sample of its own block, wherever that sits.
+                color.siting = Siting::Center;
+            }
+            inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
+        }
+        Pass::new(gl, &node.name, shader, inputs, (self.sizes[index], node.fourcc), settings)
+    }
+
+    /// The programs of an edit, where they differ from those of now; all of them compile, or nothing changes.
+    fn recompile(&self, gl: &Gl, now: &[Option<Arc<Shader>>], edit: &Programs) -> Result<Vec<Option<Pass>>> {
+        (0..now.len())
+            .map(|index| {
+                let shader = edit.shaders[index].as_deref();
+                match reload::is_same(now[index].as_deref(), shader) {
+                    true => Ok(None),
+                    false => self.compile(gl, index, shader, &edit.uniforms[index]).map(Some),
+                }
+            })
+            .collect()
     }
 }
 
