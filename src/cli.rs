@@ -1,7 +1,8 @@
 //! The command line: arguments in, words and an exit code out.
 //!
 //! In: arguments, the environment. Out: pictures on standard output only where a sink says `-`; everything for people
-//! on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong description.
+//! on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong description, 3 frames are missing
+//! (`merge`).
 //! Not here: any work (the library does it).
 
 use std::io::IsTerminal;
@@ -13,6 +14,7 @@ use darkframe::error::{Error, ErrorKind};
 mod check;
 mod control;
 mod diagnostic;
+mod merge;
 mod probe;
 mod prove;
 mod run;
@@ -42,6 +44,8 @@ enum Command {
     Check(check::Arguments),
     /// Change parameters of a run that goes on, and ask what it does (`run --control`).
     Control(control::client::Arguments),
+    /// Join the shards of a job, or say which frames are missing.
+    Merge(merge::Arguments),
     /// Print the JSON Schema of pipeline files, for editors; or the reference of every key.
     Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
@@ -68,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
         Command::Control(arguments) => control::client::run(arguments),
+        Command::Merge(arguments) => merge::run(arguments, output),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::color::{Color, Matrix, Range, Siting, Transfer};
+use crate::color::{Color, Matrix, Primaries, Range, Siting, Transfer};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
@@ -191,6 +191,8 @@ pub struct ColorKeys {
     pub siting: Option<Siting>,
     /// Transfer function. Default: `"bt709"`, sRGB for RGB formats.
     pub transfer: Option<Transfer>,
+    /// Primaries. Default: those of the matrix; `"bt709"` for RGB formats.
+    pub primaries: Option<Primaries>,
 }
 
 impl ColorKeys {
@@ -201,6 +203,7 @@ impl ColorKeys {
             range: self.range.unwrap_or(color.range),
             siting: self.siting.unwrap_or(color.siting),
             transfer: self.transfer.unwrap_or(color.transfer),
+            primaries: self.primaries.unwrap_or(color.primaries),
         }
     }
 }
@@ -222,8 +225,13 @@ pub struct Pass {
     /// Size of the target: that of the first input, in pixels, or a part of the first input. Unit: pixels or %.
     /// Default: `"as-input"`.
     pub size: Option<Spanned<Text<PassSize>>>,
-    /// Format of the target. Default: `"ABGR8888"`, which is bytes R, G, B, A.
+    /// Format of the target. YUV formats (`"NV12"`, `"YUV420"`, `"P010"`, `"YUYV"`, …) are planes for encoders and y4m,
+    /// drawn from the pass's RGB picture, which is what other passes read. Default: `"ABGR8888"`, which is bytes
+    /// R, G, B, A.
     pub format: Option<Spanned<Text<Fourcc>>>,
+    /// YUV formats: what the planes' numbers mean; chroma is filtered to `siting`. Default: as guessed from the size.
+    #[serde(default)]
+    pub color: ColorKeys,
     /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,
@@ -261,7 +269,7 @@ pub struct Sink {
 }
 
 /// What a sink writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SinkKind {

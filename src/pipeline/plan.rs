@@ -189,6 +189,7 @@ impl Plan {
         Shape {
             size: self.sizes[pass],
             fourcc: self.graph.passes[pass].fourcc,
+            color: self.graph.passes[pass].color(self.sizes[pass]),
             rate: self.rate,
             frames: self.end.map(|end| end - self.start),
         }

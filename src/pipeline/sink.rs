@@ -13,10 +13,13 @@ use crate::layout::{Layout, Size};
 
 use super::description::{self, Description, Rate, SinkKind};
 
+pub mod journal;
 pub mod output;
 pub mod png;
 pub mod raw;
 pub mod y4m;
+
+pub use journal::Journal;
 
 /// What a sink's pictures are.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,8 @@ pub struct Shape {
     pub size: Size,
     /// Format of every picture.
     pub fourcc: Fourcc,
+    /// What the numbers mean.
+    pub color: Color,
     /// Pictures per second.
     pub rate: Rate,
     /// How many pictures will come, where it is known.
@@ -76,6 +81,8 @@ pub struct Plan {
     pub file: Option<PathBuf>,
     /// Takes every so many frames.
     pub every: u64,
+    /// Told of every picture that is whole on disk.
+    pub journal: Journal,
     color: description::ColorKeys,
 }
 
@@ -122,7 +129,12 @@ impl Plan {
             return Err(description.error(key("every"), "0: every frame is 1", given.span()));
         }
         let file = file.map(|file| file.get_ref().clone());
-        Ok(Self { name: name.to_owned(), kind, file, every, color: sink.color })
+        Ok(Self { name: name.to_owned(), kind, file, every, journal: Journal::default(), color: sink.color })
+    }
+
+    /// The sink takes this frame.
+    pub fn wants(&self, frame: u64) -> bool {
+        frame.is_multiple_of(self.every) && self.journal.wants(frame)
     }
 
     /// Fails unless pictures of `shape` can be written.
@@ -131,10 +143,26 @@ impl Plan {
     /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG file.
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
-        if matches!(self.kind, SinkKind::Png | SinkKind::Y4m) {
-            Picker::new(format)?;
+        match self.kind {
+            SinkKind::Png if format.is_yuv() => {
+                let detail = format!("{}: PNG files are RGB", format.name);
+                return Err(Error::unsupported("format", detail)
+                    .with_hint("read a pass without `format`, which is RGB; y4m and raw files take YUV"));
+            }
+            SinkKind::Y4m if format.is_yuv() => {
+                y4m::planes::check(shape.fourcc, shape.color)?;
+                let said = self.color.over(shape.color);
+                if said != shape.color {
+                    let detail = format!("the pass makes {} with colours of its own", format.name);
+                    return Err(Error::invalid("color", detail).with_hint("move `color` from the sink to the pass"));
+                }
+            }
+            SinkKind::Png | SinkKind::Y4m => {
+                Picker::new(format)?;
+            }
+            _ => {}
         }
-        if self.kind == SinkKind::Y4m {
+        if self.kind == SinkKind::Y4m && !format.is_yuv() {
             y4m::check(self.y4m_color(shape.size))?;
         }
         if let (SinkKind::Png, Some(file)) = (self.kind, &self.file) {
@@ -160,13 +188,17 @@ impl Plan {
         self.check(shape)?;
         let picker = || Picker::new(delivered.format()?);
         let file = self.file.clone().unwrap_or_default();
+        let journal = self.journal.clone();
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
-            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered)?),
-            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?)?),
+            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
+            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?, journal)?),
+            SinkKind::Y4m if shape.fourcc.format()?.is_yuv() => {
+                Box::new(y4m::planes::PlanesWriter::create(&file, shape, journal)?)
+            }
             SinkKind::Y4m => {
                 let color = self.y4m_color(shape.size);
-                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?)?)
+                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?, journal)?)
             }
         })
     }

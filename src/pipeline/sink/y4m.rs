@@ -1,7 +1,8 @@
 //! YUV4MPEG2, 4:2:0, 8 bits: what ordinary players and encoders open.
 //!
 //! In: mapped pictures of 8-bit RGB formats; alpha is left out. Out: one file or stream.
-//! Not here: conversion on the GPU; a frame of 1280x720 takes the CPU a few milliseconds, beside the drawing.
+//! Not here: pictures that are YUV already ([`planes`]); a conversion of 1280x720 takes the CPU a few milliseconds,
+//! beside the drawing.
 //!
 //! Chroma siting left: [1 2 1] / 4 across and [1 1] / 2 down, so that a sample sits on its luma column between the rows.
 //! Siting center: the mean of the four. Edges repeat. Rounded once, at the end.
@@ -13,8 +14,10 @@ use crate::error::{Error, Result};
 use crate::layout::Size;
 
 use super::super::description::Rate;
-use super::output::Output;
-use super::{Picker, Picture, Writer, Written};
+use super::journal::OneFile;
+use super::{Journal, Picker, Picture, Writer, Written};
+
+pub mod planes;
 
 /// Fails where y4m has no name for the siting.
 pub(super) fn check(color: Color) -> Result<()> {
@@ -28,7 +31,7 @@ pub(super) fn check(color: Color) -> Result<()> {
 
 /// Writes YUV4MPEG2.
 pub struct Y4mWriter {
-    output: Option<Output>,
+    output: Option<OneFile>,
     converter: Converter,
     frame: Vec<u8>,
     written: Written,
@@ -39,20 +42,20 @@ impl Y4mWriter {
     ///
     /// # Errors
     /// As [`Output::create`]; `Unsupported` siting.
-    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker) -> Result<Self> {
+    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker, journal: Journal) -> Result<Self> {
         check(color)?;
-        let mut output = Output::create(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
-        let range = if color.range == Range::Full { "FULL" } else { "LIMITED" };
-        let Size { width, height } = size;
-        let Rate { numerator, denominator } = rate;
-        output.write_all(
-            format!("YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C{siting} XCOLORRANGE={range}\n")
-                .as_bytes(),
-        )?;
+        let output = OneFile::open(path, journal, header(size, rate, siting, color).as_bytes())?;
         let converter = Converter::new(size, color, picker);
         Ok(Self { output: Some(output), converter, frame: Vec::new(), written: Written::default() })
     }
+}
+
+fn header(size: Size, rate: Rate, space: &str, color: Color) -> String {
+    let range = if color.range == Range::Full { "FULL" } else { "LIMITED" };
+    let Size { width, height } = size;
+    let Rate { numerator, denominator } = rate;
+    format!("YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C{space} XCOLORRANGE={range}\n")
 }
 
 impl Writer for Y4mWriter {
@@ -63,7 +66,7 @@ impl Writer for Y4mWriter {
         self.frame[..LINE.len()].copy_from_slice(LINE);
         let stride = picture.layout.planes()[0].stride_bytes as usize;
         self.converter.convert(picture.map.plane(0), stride, &mut self.frame[LINE.len()..]);
-        output.write_all(&self.frame)?;
+        output.write(picture.frame, [self.frame.as_slice()].into_iter())?;
         self.written.pictures += 1;
         Ok(())
     }
