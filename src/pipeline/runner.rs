@@ -13,7 +13,6 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
-use crate::color::Siting;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result};
@@ -21,19 +20,18 @@ use crate::format::Fourcc;
 use crate::gles::{Gl, Texture};
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, Require};
+use super::description::{Description, Filter, FrameRange, Require, Step};
 use super::graph::{Feed, Graph};
-use super::pass::{self, Pass};
-use super::plan::{Plan, Programs, Setting};
+use super::plan::Plan;
+use super::report;
 use super::report::{Driver, Report, Times};
 use super::resume::{JobOptions, Work};
-use super::shader::Shader;
-use super::{pass::PassInput, report};
 
 mod deliver;
 mod feed;
 pub mod live;
 mod planes;
+mod programs;
 pub mod reload;
 mod target;
 pub mod trial;
@@ -67,8 +65,8 @@ pub struct Options {
     pub prover: Option<Box<dyn Prover>>,
     /// What other threads see and change while the run goes on.
     pub live: Option<Arc<Live>>,
-    /// Shaders and values may be changed by [`Live::reload`]; each pass is then drawn as it is written, whatever the
-    /// description says of `optimize`.
+    /// Shaders and values may be changed by [`Live::reload`]; each pass is then drawn by itself: without the steps
+    /// `fuse` and `four-wide` of `optimize`.
     pub edits: bool,
     /// Told after each frame.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
@@ -112,7 +110,8 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let (described, description) = match options.edits {
         // An edited shader may ask for what the cheaper ways leave out.
         true => {
-            plain = Description { optimize: false, ..description.clone() };
+            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide]);
+            plain = Description { optimize, ..description.clone() };
             (Some(description), &plain)
         }
         false => (None, description),
@@ -181,7 +180,7 @@ impl<'a> Job<'a> {
         self,
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
-        plan: Plan,
+        mut plan: Plan,
         work: Option<Work>,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
@@ -193,21 +192,18 @@ impl<'a> Job<'a> {
         // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
         let copies = self.context.display().dma_buf_import().is_none();
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
-            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan {
-            graph,
-            sources,
-            sizes,
-            mut shaders,
-            mut uniforms,
-            mut parameters,
-            mut four_wide,
-            rate,
-            start,
-            end,
-            draw,
-        } = plan;
+            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();
+        let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
+        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
+        for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
+            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
+        }
+        let mut passes = programs::compile(gl, &mut plan, &feeds)?;
+        let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
+        let four_wide = plan.four_wide.clone();
+        let mut parameters = plan.parameters.clone();
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
@@ -216,7 +212,6 @@ impl<'a> Job<'a> {
         }
         // Nothing has been given to the passes yet.
         let mut seen = u64::MAX;
-        four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
@@ -226,15 +221,11 @@ impl<'a> Job<'a> {
                 frames: end.map(|end| end - start),
             })
             .collect();
-        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
-        for (source, filter) in sources.into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
-        }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
         for (index, node) in graph.passes.iter().enumerate() {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
-            let memory = staged.take(index);
+            let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
         }
@@ -247,11 +238,6 @@ impl<'a> Job<'a> {
                     ));
                 }
             }
-        }
-        let mut passes: Vec<Pass> = Vec::new();
-        for index in 0..graph.passes.len() {
-            let around = Around { graph: &graph, sizes: &sizes, feeds: &feeds, targets: &targets };
-            passes.push(around.compile(gl, index, shaders[index].as_deref(), &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
@@ -277,6 +263,7 @@ impl<'a> Job<'a> {
             passes: (0..passes.len())
                 .map(|index| report::Pass {
                     name: graph.passes[index].name.clone(),
+                    parts: parts[index].clone(),
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                     glsl: passes[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
@@ -306,30 +293,18 @@ impl<'a> Job<'a> {
                 break;
             }
             if let Some(edit) = live.take_edit() {
-                let around = Around { graph: &graph, sizes: &sizes, feeds: &feeds, targets: &targets };
-                let result = around.recompile(gl, &shaders, &edit).and_then(|edited| {
-                    let mut compiled = Vec::new();
-                    for (index, edited) in edited.into_iter().enumerate() {
-                        match edited {
-                            Some(pass) => {
-                                compiled.push(graph.passes[index].name.clone());
-                                passes[index] = pass;
-                            }
-                            None => passes[index].assign(gl, &edit.uniforms[index])?,
-                        }
-                    }
-                    let mut parameters = edit.parameters;
+                let result = programs::recompile(gl, &mut plan, &feeds, edit, &mut passes);
+                let result = result.map(|(compiled, mut parameters)| {
                     parameters.keep_values_of(&live.parameters.snapshot());
                     live.parameters.replace(parameters);
-                    (shaders, uniforms) = (edit.shaders, edit.uniforms);
-                    Ok(compiled)
+                    compiled
                 });
                 // Names of programs that are gone.
                 gl.collect();
                 live.edited(result);
             }
             if let Some(parameters) = live.parameters.changed(&mut seen) {
-                for (pass, settings) in passes.iter().zip(&uniforms) {
+                for (pass, settings) in passes.iter().zip(&plan.uniforms) {
                     pass.update(gl, settings, &parameters)?;
                 }
             }
@@ -465,50 +440,6 @@ impl<'a> Job<'a> {
             node: display.node().map(|node| node.path().display().to_string()),
             software: caps.is_software,
         }
-    }
-}
-
-/// What a pass is compiled for.
-struct Around<'a, 'scope> {
-    graph: &'a Graph,
-    sizes: &'a [Size],
-    feeds: &'a [SourceFeed<'scope>],
-    targets: &'a [Target],
-}
-
-impl Around<'_, '_> {
-    /// The program of a pass of the graph, with its inputs.
-    fn compile(&self, gl: &Gl, index: usize, shader: Option<&Shader>, settings: &[Setting]) -> Result<Pass> {
-        let node = &self.graph.passes[index];
-        let mut inputs = Vec::new();
-        for (name, feed) in &node.inputs {
-            let (binding, mut color, size, planes) = match *feed {
-                Feed::Source(source) => self.feeds[source].sampling(),
-                Feed::Pass(pass) => self.targets[pass].sampling(),
-            };
-            let same_size = size == self.sizes[index];
-            let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
-            if node.filter == Filter::Nearest {
-                // Each pixel takes the chroma sample of its own block, wherever that sits.
-                color.siting = Siting::Center;
-            }
-            inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
-        }
-        let target = (self.sizes[index], planes::drawn_format(gl, node.fourcc)?);
-        Pass::new(gl, &node.name, shader, inputs, target, settings)
-    }
-
-    /// The programs of an edit, where they differ from those of now; all of them compile, or nothing changes.
-    fn recompile(&self, gl: &Gl, now: &[Option<Arc<Shader>>], edit: &Programs) -> Result<Vec<Option<Pass>>> {
-        (0..now.len())
-            .map(|index| {
-                let shader = edit.shaders[index].as_deref();
-                match reload::is_same(now[index].as_deref(), shader) {
-                    true => Ok(None),
-                    false => self.compile(gl, index, shader, &edit.uniforms[index]).map(Some),
-                }
-            })
-            .collect()
     }
 }
 
