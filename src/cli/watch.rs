@@ -78,7 +78,8 @@ impl Watch {
         });
         let watcher = watcher.map_err(|error| failed(&reloader.file, &error))?;
         let mut watching = Watching { watcher, folders: BTreeSet::new(), files: BTreeSet::new() };
-        let shaders = description.passes.values().map(|pass| description.resolve(pass.shader.get_ref()));
+        let shaders = description.passes.values().filter_map(|pass| pass.shader_file());
+        let shaders = shaders.map(|(_, file)| description.resolve(file.get_ref()));
         let files: Vec<PathBuf> = shaders.chain([reloader.file.clone()]).collect();
         watching.look_at(&files)?;
         let thread = std::thread::Builder::new()

@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::super::description::Description;
-use super::super::graph::Graph;
 use super::super::parameters::{ParameterSet, Parameters};
-use super::super::plan::Programs;
+use super::super::plan::{Plan, Programs};
 use super::super::report::Report;
 use super::reload::{Base, Reloaded};
 
@@ -145,7 +144,7 @@ impl Live {
         files.sort();
         files.dedup();
         let before = self.parameters.snapshot();
-        let next = Base { description: description.clone(), graph: base.graph.clone() };
+        let next = Base { description: description.clone(), ..(*base).clone() };
         let mut edit = self.edit();
         if !matches!(*edit, Edit::Idle(_)) {
             return Err(not_running());
@@ -184,8 +183,12 @@ impl Live {
     }
 
     /// The run begins; it takes edits of `description`.
-    pub(super) fn take_edits(&self, description: &Description, graph: &Graph) {
-        *self.edit() = Edit::Idle(Box::new(Base { description: description.clone(), graph: graph.clone() }));
+    pub(super) fn take_edits(&self, description: &Description, plan: &Plan) {
+        *self.edit() = Edit::Idle(Box::new(Base {
+            description: description.clone(),
+            graph: plan.graph.clone(),
+            sizes: [plan.infos.iter().map(|info| info.size).collect(), plan.sizes.clone()],
+        }));
     }
 
     /// What the run is to change before its next frame; it must be answered by [`Live::edited`].

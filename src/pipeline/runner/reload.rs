@@ -10,10 +10,11 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use crate::error::Result;
+use crate::layout::Size;
 
 use super::super::description::Description;
 use super::super::graph::Graph;
-use super::super::plan::Programs;
+use super::super::plan::{Programs, Sizes};
 use super::super::shader::Shader;
 
 /// What a reload did.
@@ -32,6 +33,8 @@ pub struct Reloaded {
 pub(super) struct Base {
     pub(super) description: Description,
     pub(super) graph: Graph,
+    /// Of the sources and of the passes' targets.
+    pub(super) sizes: [Vec<Size>; 2],
 }
 
 impl Base {
@@ -44,7 +47,8 @@ impl Base {
             let error = description.error(key, "changed: a run that goes on does not take this", place);
             return Err(error.with_hint("it takes shaders, uniforms and parameters; start it again for the rest"));
         }
-        Programs::new(description, &self.graph)
+        let [sources, targets] = &self.sizes;
+        Programs::new(description, &self.graph, Sizes { sources, targets })
     }
 
     /// Values of uniforms or parameters are written differently.
