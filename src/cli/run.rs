@@ -49,13 +49,12 @@ pub struct Arguments {
     frames: Option<FrameRange>,
     /// Draw one shard of a job: I of N blocks, from 0; or as Slurm or Kubernetes says. Single files become parts.
     #[arg(long, value_name = "I/N|slurm[/N]|kubernetes[/N]", help_heading = "Large jobs")]
-    #[arg(conflicts_with_all = ["control", "watch"])]
     shard: Option<String>,
     /// Draw only what is not whole on disk: by the manifest of an earlier run of the same shard, and its checksums.
-    #[arg(long, help_heading = "Large jobs", conflicts_with_all = ["control", "watch"])]
+    #[arg(long, help_heading = "Large jobs")]
     resume: bool,
     /// Folder of the job's manifests [default: NAME.job for NAME.toml]
-    #[arg(long, value_name = "DIR", help_heading = "Large jobs", conflicts_with_all = ["control", "watch"])]
+    #[arg(long, value_name = "DIR", help_heading = "Large jobs")]
     job: Option<PathBuf>,
     /// Passes that read the frame before: draw so many frames before each shard, and do not write them.
     #[arg(long, value_name = "FRAMES", help_heading = "Large jobs")]
