@@ -213,7 +213,11 @@ impl<'a> Job<'a> {
                     // Each pixel takes the chroma sample of its own block, wherever that sits.
                     color.siting = Siting::Center;
                 }
-                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
+                let convert = match *feed {
+                    Feed::Source(source) => feeds[source].conversion(),
+                    Feed::Pass(_) => None,
+                };
+                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings, convert });
             }
             let target = (sizes[index], planes::drawn_format(gl, node.fourcc)?);
             passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
