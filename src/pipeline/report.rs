@@ -16,6 +16,8 @@ use super::parameters::Parameter;
 pub struct Report {
     /// Frames drawn.
     pub frames: u64,
+    /// Frames that an earlier run had made whole (`--resume`).
+    pub whole: u64,
     /// The run was ended by a signal before the last frame.
     pub interrupted: bool,
     /// From the first frame's draw to the last sink's end.
@@ -111,6 +113,8 @@ pub struct Edge {
 pub struct Pass {
     /// The name in the pipeline file.
     pub name: String,
+    /// The passes of the pipeline file that are drawn in this one (`optimize`), in the order of their work.
+    pub parts: Vec<String>,
     /// `ABGR8888 1280x720`
     pub target: String,
     /// GLSL ES version.

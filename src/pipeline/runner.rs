@@ -13,7 +13,6 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
-use crate::color::Siting;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result};
@@ -23,15 +22,16 @@ use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
 use super::graph::{Feed, Graph};
-use super::pass::{self, Pass};
 use super::plan::Plan;
+use super::report;
 use super::report::{Driver, Report, Times};
-use super::{pass::PassInput, report};
+use super::resume::{JobOptions, Work};
 
 mod deliver;
 mod feed;
 pub mod live;
 mod planes;
+mod programs;
 mod target;
 pub mod trial;
 
@@ -51,6 +51,8 @@ pub struct Options {
     pub require: Option<Require>,
     /// Which frames are made, instead of the description's.
     pub frames: Option<FrameRange>,
+    /// The run is a part of a job: what it has made whole is noted, and can be gone on with.
+    pub job: Option<JobOptions>,
     /// Facts about the board, instead of the description's.
     pub board: Option<Board>,
     /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
@@ -105,13 +107,18 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
             let display = Display::open(&device)?;
             Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
-        let prepared = Plan::new(description, options.frames).and_then(|plan| {
+        let prepared = Plan::new(description, options.frames).and_then(|mut plan| {
+            let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
             let staged = target::stage(&device, &plan)?;
-            Ok((plan, staged))
+            Ok((plan, work, staged))
         });
         (driver.join(), prepared)
     });
-    let (plan, staged) = prepared?;
+    let (plan, work, staged) = prepared?;
+    if let Some(work) = work.as_ref().filter(|_| plan.draw.is_empty()) {
+        work.finish()?;
+        return Ok(Report { whole: work.whole, board: board.name.clone(), ..Report::default() });
+    }
     let context = driver.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let gl = context.make_current()?;
     let job = Job {
@@ -124,7 +131,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         context,
         started,
     };
-    std::thread::scope(|scope| job.run(scope, gl, plan, staged, options.progress))
+    std::thread::scope(|scope| job.run(scope, gl, plan, work, staged, options.progress))
 }
 
 /// What stays the same during a run.
@@ -145,7 +152,8 @@ impl<'a> Job<'a> {
         self,
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
-        plan: Plan,
+        mut plan: Plan,
+        work: Option<Work>,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
     ) -> Result<Report>
@@ -156,16 +164,21 @@ impl<'a> Job<'a> {
         // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
         let copies = self.context.display().dma_buf_import().is_none();
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
-            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan { graph, sources, sizes, shaders, uniforms, mut parameters, mut four_wide, rate, start, end, draw } =
-            plan;
+            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();
+        let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
+        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
+        for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
+            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
+        }
+        let passes = programs::compile(gl, &mut plan, &feeds)?;
+        let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, .. } = plan;
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
         // Nothing has been given to the passes yet.
         let mut seen = u64::MAX;
-        four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
@@ -175,15 +188,11 @@ impl<'a> Job<'a> {
                 frames: end.map(|end| end - start),
             })
             .collect();
-        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
-        for (source, filter) in sources.into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
-        }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
         for (index, node) in graph.passes.iter().enumerate() {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
-            let memory = staged.take(index);
+            let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
         }
@@ -197,37 +206,16 @@ impl<'a> Job<'a> {
                 }
             }
         }
-        let mut passes: Vec<Pass> = Vec::new();
-        for (index, node) in graph.passes.iter().enumerate() {
-            let shader = shaders[index].as_deref();
-            let mut inputs = Vec::new();
-            for (name, feed) in &node.inputs {
-                let (binding, color, size, planes) = match *feed {
-                    Feed::Source(source) => feeds[source].sampling(),
-                    Feed::Pass(pass) => targets[pass].sampling(),
-                };
-                let same_size = size == sizes[index];
-                let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
-                let mut color = color;
-                if node.filter == Filter::Nearest {
-                    // Each pixel takes the chroma sample of its own block, wherever that sits.
-                    color.siting = Siting::Center;
-                }
-                let convert = match *feed {
-                    Feed::Source(source) => feeds[source].conversion(),
-                    Feed::Pass(_) => None,
-                };
-                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings, convert });
-            }
-            let target = (sizes[index], planes::drawn_format(gl, node.fourcc)?);
-            passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
-        }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
             let shape = targets[sink.pass].delivered(&shapes[sink.pass]);
             sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape)?);
         }
 
+        if let Some(work) = &work {
+            let driver = self.driver(gl);
+            work.driver(&format!("{}, {}", driver.renderer, driver.version))?;
+        }
         // From here on every frame takes the same way.
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
@@ -242,6 +230,7 @@ impl<'a> Job<'a> {
             passes: (0..passes.len())
                 .map(|index| report::Pass {
                     name: graph.passes[index].name.clone(),
+                    parts: parts[index].clone(),
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                     glsl: passes[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
@@ -263,6 +252,11 @@ impl<'a> Job<'a> {
                 ended |= !feed.next(gl, frame)?;
             }
             if ended {
+                // A source stops too where the run is stopped.
+                if let Some(work) = work.as_ref().filter(|_| !self.stop.load(Ordering::Relaxed)) {
+                    work.end(frame)?;
+                }
+                interrupted = self.stop.load(Ordering::Relaxed);
                 break;
             }
             if let Some(parameters) = live.parameters.changed(&mut seen) {
@@ -291,9 +285,7 @@ impl<'a> Job<'a> {
                 targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
-            let wants = |pass: usize, frame: u64| {
-                sinks.iter().any(|sink| sink.pass == pass && frame.is_multiple_of(sink.every))
-            };
+            let wants = |pass: usize, frame: u64| sinks.iter().any(|sink| sink.pass == pass && sink.wants(frame));
             // One fence stands for the frame's whole work: sources get their buffers back behind it, sinks read behind it.
             let needs_fence = feeds.iter().any(SourceFeed::is_zero_copy) || targets.iter().any(Target::is_zero_copy);
             let fence = if needs_fence { gl.fence()?.map(Arc::new) } else { None };
@@ -337,6 +329,7 @@ impl<'a> Job<'a> {
         let mut report = so_far(&facts, done, begun, &submit);
         report.interrupted = interrupted;
         report.parameters = live.parameters.snapshot().into();
+        report.whole = work.as_ref().map_or(0, |work| work.whole);
         // A source that failed made the loop end like one that is at its end: its error comes first.
         for feed in feeds {
             report.sources.push(feed.finish()?);
@@ -354,6 +347,9 @@ impl<'a> Job<'a> {
         }
         for (sink, edge) in sinks.into_iter().zip(edges) {
             report.sinks.push(sink.finish(edge)?);
+        }
+        if let Some(work) = work.as_ref().filter(|_| !interrupted) {
+            work.finish()?;
         }
         report.time(begun);
         Ok(report)

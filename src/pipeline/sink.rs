@@ -13,10 +13,13 @@ use crate::layout::{Layout, Size};
 
 use super::description::{self, Description, Rate, SinkKind};
 
+pub mod journal;
 pub mod output;
 pub mod png;
 pub mod raw;
 pub mod y4m;
+
+pub use journal::Journal;
 
 /// What a sink's pictures are.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,8 @@ pub struct Plan {
     pub file: Option<PathBuf>,
     /// Takes every so many frames.
     pub every: u64,
+    /// Told of every picture that is whole on disk.
+    pub journal: Journal,
     color: description::ColorKeys,
 }
 
@@ -124,7 +129,12 @@ impl Plan {
             return Err(description.error(key("every"), "0: every frame is 1", given.span()));
         }
         let file = file.map(|file| file.get_ref().clone());
-        Ok(Self { name: name.to_owned(), kind, file, every, color: sink.color })
+        Ok(Self { name: name.to_owned(), kind, file, every, journal: Journal::default(), color: sink.color })
+    }
+
+    /// The sink takes this frame.
+    pub fn wants(&self, frame: u64) -> bool {
+        frame.is_multiple_of(self.every) && self.journal.wants(frame)
     }
 
     /// Fails unless pictures of `shape` can be written.
@@ -178,16 +188,17 @@ impl Plan {
         self.check(shape)?;
         let picker = || Picker::new(delivered.format()?);
         let file = self.file.clone().unwrap_or_default();
+        let journal = self.journal.clone();
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
-            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered)?),
-            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?)?),
+            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
+            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?, journal)?),
             SinkKind::Y4m if shape.fourcc.format()?.is_yuv() => {
-                Box::new(y4m::planes::PlanesWriter::create(&file, shape)?)
+                Box::new(y4m::planes::PlanesWriter::create(&file, shape, journal)?)
             }
             SinkKind::Y4m => {
                 let color = self.y4m_color(shape.size);
-                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?)?)
+                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?, journal)?)
             }
         })
     }

@@ -9,12 +9,12 @@ use std::path::Path;
 use crate::error::Result;
 use crate::format::Fourcc;
 
-use super::output::Output;
-use super::{Picker, Picture, Writer, Written};
+use super::journal::OneFile;
+use super::{Journal, Picker, Picture, Writer, Written};
 
 /// Writes raw pictures.
 pub struct RawWriter {
-    output: Option<Output>,
+    output: Option<OneFile>,
     /// From the delivered bytes to the wanted ones, where they differ.
     reorder: Option<(Picker, Picker)>,
     pixels: Vec<u8>,
@@ -26,35 +26,37 @@ impl RawWriter {
     ///
     /// # Errors
     /// As [`Output::create`]; `Unsupported` where the two differ and are not both 8-bit RGB.
-    pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc) -> Result<Self> {
+    pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc, journal: Journal) -> Result<Self> {
         let reorder = match wanted == delivered {
             true => None,
             false => Some((Picker::new(delivered.format()?)?, Picker::new(wanted.format()?)?)),
         };
-        Ok(Self { output: Some(Output::create(path)?), reorder, pixels: Vec::new(), written: Written::default() })
+        let output = Some(OneFile::open(path, journal, b"")?);
+        Ok(Self { output, reorder, pixels: Vec::new(), written: Written::default() })
     }
 }
 
 impl Writer for RawWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
         let Some(output) = &mut self.output else { return Ok(()) };
-        for (plane, place) in picture.layout.planes().iter().enumerate() {
+        let rows = |plane: usize| {
             let bytes = picture.map.plane(plane);
             let row_bytes = picture.layout.row_bytes(plane) as usize;
-            let stride = place.stride_bytes as usize;
-            if let Some((from, to)) = &self.reorder {
-                let pixels = bytes.chunks(stride).flat_map(|row| row[..row_bytes].chunks_exact(from.pixel_bytes()));
-                self.pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
-                for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
-                    to.place(from.pick(pixel), target);
-                }
-                output.write_all(&self.pixels)?;
-                continue;
+            let stride = picture.layout.planes()[plane].stride_bytes as usize;
+            // Rows without padding between them are one piece.
+            let (step, piece) = if stride == row_bytes { (bytes.len(), bytes.len()) } else { (stride, row_bytes) };
+            bytes.chunks(step).map(move |row| &row[..piece])
+        };
+        if let Some((from, to)) = &self.reorder {
+            // Both are formats of one plane.
+            let pixels = rows(0).flat_map(|piece| piece.chunks_exact(from.pixel_bytes()));
+            self.pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
+            for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
+                to.place(from.pick(pixel), target);
             }
-            match stride == row_bytes {
-                true => output.write_all(bytes)?,
-                false => output.write_pieces(bytes.chunks(stride).map(|row| &row[..row_bytes]))?,
-            }
+            output.write(picture.frame, [self.pixels.as_slice()].into_iter())?;
+        } else {
+            output.write(picture.frame, (0..picture.layout.planes().len()).flat_map(rows))?;
         }
         self.written.pictures += 1;
         Ok(())

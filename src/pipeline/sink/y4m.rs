@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::layout::Size;
 
 use super::super::description::Rate;
-use super::output::Output;
-use super::{Picker, Picture, Writer, Written};
+use super::journal::OneFile;
+use super::{Journal, Picker, Picture, Writer, Written};
 
 pub mod planes;
 
@@ -31,7 +31,7 @@ pub(super) fn check(color: Color) -> Result<()> {
 
 /// Writes YUV4MPEG2.
 pub struct Y4mWriter {
-    output: Option<Output>,
+    output: Option<OneFile>,
     converter: Converter,
     frame: Vec<u8>,
     written: Written,
@@ -42,11 +42,10 @@ impl Y4mWriter {
     ///
     /// # Errors
     /// As [`Output::create`]; `Unsupported` siting.
-    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker) -> Result<Self> {
+    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker, journal: Journal) -> Result<Self> {
         check(color)?;
-        let mut output = Output::create(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
-        output.write_all(header(size, rate, siting, color).as_bytes())?;
+        let output = OneFile::open(path, journal, header(size, rate, siting, color).as_bytes())?;
         let converter = Converter::new(size, color, picker);
         Ok(Self { output: Some(output), converter, frame: Vec::new(), written: Written::default() })
     }
@@ -67,7 +66,7 @@ impl Writer for Y4mWriter {
         self.frame[..LINE.len()].copy_from_slice(LINE);
         let stride = picture.layout.planes()[0].stride_bytes as usize;
         self.converter.convert(picture.map.plane(0), stride, &mut self.frame[LINE.len()..]);
-        output.write_all(&self.frame)?;
+        output.write(picture.frame, [self.frame.as_slice()].into_iter())?;
         self.written.pictures += 1;
         Ok(())
     }

@@ -10,8 +10,8 @@ use crate::color::{Color, Matrix, Siting};
 use crate::error::{Error, Result};
 use crate::format::{Component, Fourcc, Packing};
 
-use super::super::output::Output;
-use super::super::{Picture, Shape, Writer, Written};
+use super::super::journal::OneFile;
+use super::super::{Journal, Picture, Shape, Writer, Written};
 use super::header;
 
 /// Fails where y4m has no name for the format or its siting.
@@ -51,7 +51,7 @@ fn space(fourcc: Fourcc, color: Color) -> Result<String> {
 
 /// Writes YUV4MPEG2 without converting.
 pub struct PlanesWriter {
-    output: Option<Output>,
+    output: Option<OneFile>,
     packing: Packing,
     frame: Vec<u8>,
     written: Written,
@@ -62,11 +62,11 @@ impl PlanesWriter {
     ///
     /// # Errors
     /// As [`Output::create`]; `Unsupported` formats and sitings.
-    pub fn create(path: &Path, shape: &Shape) -> Result<Self> {
+    pub fn create(path: &Path, shape: &Shape, journal: Journal) -> Result<Self> {
         let space = space(shape.fourcc, shape.color)?;
         let packing = shape.fourcc.packing().ok_or_else(|| Error::unsupported("format", shape.fourcc.to_string()))?;
-        let mut output = Output::create(path)?;
-        output.write_all(header(shape.size, shape.rate, &space, shape.color).as_bytes())?;
+        let header = header(shape.size, shape.rate, &space, shape.color);
+        let output = OneFile::open(path, journal, header.as_bytes())?;
         Ok(Self { output: Some(output), packing, frame: Vec::new(), written: Written::default() })
     }
 }
@@ -79,7 +79,7 @@ impl Writer for PlanesWriter {
         for component in [Component::Y, Component::Cb, Component::Cr] {
             append(&self.packing, picture, component, &mut self.frame);
         }
-        output.write_all(&self.frame)?;
+        output.write(picture.frame, [self.frame.as_slice()].into_iter())?;
         self.written.pictures += 1;
         Ok(())
     }
