@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::allocator::{Request, Usage};
 use crate::board::AllocatorKind;
 use crate::buffer::{Access, Buffer};
-use crate::color::{Color, Conversion, probe};
+use crate::color::{Color, probe};
 use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
 use crate::error::{Error, Result};
@@ -41,7 +41,6 @@ struct Free {
 /// The source's thread, and the textures that show what it reads.
 pub(super) struct SourceFeed<'scope> {
     info: Info,
-    convert: Option<Conversion>,
     edge: Edge,
     views: Vec<PlaneView>,
     binding: InputBinding,
@@ -110,14 +109,12 @@ impl<'scope> SourceFeed<'scope> {
             // The receiver lives in this function.
             let _ = free.send(Free { slot, fence: None });
         }
-        let source_convert = source.conversion();
         let work = Arc::default();
         let thread = Reading { source, buffers: buffers.clone(), frames, stop: job.stop, work: Arc::clone(&work) };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy: reason.is_none(),
             info,
-            convert: source_convert,
             edge,
             views,
             binding,
@@ -174,11 +171,6 @@ impl<'scope> SourceFeed<'scope> {
             _ => self.views.iter().map(|view| view.filter).collect(),
         };
         (self.binding.clone(), self.info.color, self.info.size, filters)
-    }
-
-    /// What is done to the colours before a shader has them.
-    pub(super) fn conversion(&self) -> Option<Conversion> {
-        self.convert
     }
 
     /// The frame's draws have been handed to the GPU: the buffer may be filled again behind `fence`.
@@ -343,7 +335,7 @@ fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
 /// Fills the first buffer with the probe colour, draws it, and compares with what the recommendations make of it: what
 /// a driver takes the numbers for shows, whatever it was told.
 fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
-    use super::super::pass::{Pass, PassInput, Sampling};
+    use super::super::pass::{Moment, Pass, PassInput, Sampling};
     const SIZE: Size = Size::new(16, 16);
     let is_yuv = info.fourcc.format()?.is_yuv();
     let filled = {
@@ -368,7 +360,7 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
-        pass.draw(gl, &[textures], 0, 0.0)?;
+        pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0 })?;
         let mut pixels = vec![0; SIZE.pixels() as usize * 4];
         gles::read_pixels(gl, &target, &mut pixels)?;
         Ok([pixels[0], pixels[1], pixels[2]])
