@@ -137,6 +137,14 @@ impl Pass {
         Ok(Self { program, inputs, version, moves })
     }
 
+    /// Gives every uniform of `settings` its numbers.
+    ///
+    /// # Errors
+    /// As [`Program::set`].
+    pub fn assign(&self, gl: &Gl, settings: &[Setting]) -> Result<()> {
+        settings.iter().try_for_each(|setting| set(gl, &self.program, &setting.uniform, &setting.numbers).map(|_| ()))
+    }
+
     /// Gives the uniforms of `settings` that take a parameter its value.
     ///
     /// # Errors

@@ -64,6 +64,7 @@ impl Sizes<'_> {
 }
 
 /// What may change while a pipeline runs: shaders and values.
+#[derive(Clone, Debug)]
 pub struct Programs {
     /// Shaders, as the passes of the graph; `None` for a pass that only copies.
     pub shaders: Vec<Option<Arc<Shader>>>,

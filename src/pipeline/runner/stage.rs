@@ -82,6 +82,15 @@ impl Stage {
         }
     }
 
+    /// Gives every uniform of `settings` its numbers.
+    pub(super) fn assign(&self, gl: &Gl, settings: &[Setting]) -> Result<()> {
+        self.pass.assign(gl, settings)?;
+        match &self.again {
+            Some(again) => again.pass.assign(gl, settings),
+            None => Ok(()),
+        }
+    }
+
     /// Draws one frame into the target.
     pub(super) fn draw(
         &self,
