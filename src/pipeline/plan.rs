@@ -143,6 +143,7 @@ impl Plan {
             fourcc: self.graph.passes[pass].fourcc,
             rate: self.rate,
             frames: self.end.map(|end| end - self.start),
+            held: self.graph.held(pass),
         }
     }
 

@@ -30,6 +30,7 @@ use super::{pass::PassInput, report};
 
 mod deliver;
 mod feed;
+mod queue;
 mod target;
 pub mod trial;
 
@@ -157,6 +158,7 @@ impl<'a> Job<'a> {
                 fourcc: graph.passes[pass].fourcc,
                 rate,
                 frames: end.map(|end| end - start),
+                held: graph.held(pass),
             })
             .collect();
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
@@ -310,6 +312,10 @@ impl<'a> Job<'a> {
         let edges: Vec<_> = targets.iter().map(|target| target.edge().cloned().unwrap_or_default()).collect();
         // The driver ends while the sinks write what they have.
         drop((passes, targets, current, self));
+        if !sinks.iter().any(SinkThread::has_failed) {
+            sinks.iter().for_each(SinkThread::no_more);
+            sinks.iter().for_each(SinkThread::wait_until_written);
+        }
         if sinks.iter().any(SinkThread::has_failed) {
             // Nothing is made whole where one sink failed.
             return Err(sinks

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::buffer::Access;
@@ -14,20 +13,15 @@ use crate::format::Fourcc;
 use super::super::report::{Edge, Times};
 use super::super::sink::{Picture, Plan, Shape, Writer, Written};
 use super::feed::HANG;
+use super::queue::{Next, Receiver, Sender, queue};
 use super::target::Delivery;
-
-enum Message {
-    Picture(Delivery),
-    /// All pictures have come: make the output whole. Without it, it is given up.
-    Finish,
-}
 
 /// A sink at work.
 pub(super) struct SinkThread<'scope> {
     pub(super) pass: usize,
     pub(super) every: u64,
     plan: Plan,
-    queue: SyncSender<Message>,
+    queue: Sender<Delivery>,
     failed: Arc<AtomicBool>,
     thread: ScopedJoinHandle<'scope, Result<(Written, Times)>>,
 }
@@ -42,7 +36,7 @@ impl<'scope> SinkThread<'scope> {
     ) -> Result<Self> {
         let mut writer =
             plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
-        let (queue, pictures) = sync_channel(super::BUFFERS);
+        let (queue, pictures) = queue(plan.queue, plan.when_full);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();
         let thread = scope.spawn(move || {
@@ -66,14 +60,23 @@ impl<'scope> SinkThread<'scope> {
         result.err().map(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))
     }
 
+    /// All pictures have come: what waits is written. Does not wait for it.
+    pub(super) fn no_more(&self) {
+        self.queue.finish();
+    }
+
+    /// Waits until everything is written, or the sink has failed.
+    pub(super) fn wait_until_written(&self) {
+        self.queue.wait_until_written();
+    }
+
     /// Makes the output whole.
     pub(super) fn finish(self, edge: Edge) -> Result<Edge> {
-        // A thread that failed has gone; joining it gives its error.
-        let _ = self.queue.send(Message::Finish);
-        drop(self.queue);
+        self.queue.commit();
+        let dropped = self.queue.dropped();
         let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let (written, work) = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
-        Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, work, ..edge })
+        Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, dropped, work, ..edge })
     }
 }
 
@@ -82,17 +85,24 @@ pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) ->
     for sink in sinks {
         if sink.pass == pass && delivery.frame.is_multiple_of(sink.every) {
             // A sink that failed is seen by the run, which then ends.
-            let _ = sink.queue.send(Message::Picture(delivery.clone()));
+            sink.queue.send(delivery.clone());
         }
     }
     Ok(())
 }
 
-fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>) -> Result<(Written, Times)> {
+fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>) -> Result<(Written, Times)> {
     let mut work = Times::default();
-    while let Ok(message) = pictures.recv() {
-        let Message::Picture(Delivery { frame, lease, fence }) = message else {
-            return Ok((writer.finish()?, work));
+    loop {
+        let Delivery { frame, lease, fence } = match pictures.next() {
+            Next::Picture(delivery) => delivery,
+            Next::Finished => {
+                writer.end()?;
+                let written = if pictures.may_commit() { writer.finish()? } else { Written::default() };
+                return Ok((written, work));
+            }
+            // The run failed elsewhere: the writer is dropped, and with it its temporary files.
+            Next::GivenUp => return Ok((Written::default(), work)),
         };
         if let Some(fence) = fence {
             fence.wait(Some(HANG))?;
@@ -100,6 +110,4 @@ fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>) -> Result<(W
         let map = lease.buffer.map(Access::Read)?;
         work.measure(|| writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame }))?;
     }
-    // The run failed elsewhere: the writer is dropped, and with it its temporary files.
-    Ok((Written::default(), work))
 }

@@ -157,7 +157,7 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
             feed::try_import(&gl, device, &info, allocator, trial.role == Role::External)
         }
         Role::Target => {
-            let shape = Shape { size, fourcc, rate: Rate::DEFAULT, frames: Some(1) };
+            let shape = Shape { size, fourcc, rate: Rate::DEFAULT, frames: Some(1), held: 0 };
             target::import_kind(&gl, device, &shape, allocator, || Ok(())).map(|_| ())
         }
     }

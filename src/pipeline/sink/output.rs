@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
+use super::Written;
+
 /// Standard output.
 pub fn is_stdout(path: &Path) -> bool {
     path == Path::new("-") || path == Path::new("/dev/stdout") || path == Path::new("/proc/self/fd/1")
@@ -135,6 +137,11 @@ impl Output {
         }
     }
 
+    /// A device, a pipe or standard output: what was written is out already.
+    pub fn is_stream(&self) -> bool {
+        self.aside.is_none()
+    }
+
     /// Bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -163,6 +170,50 @@ impl Drop for Output {
         {
             tracing::warn!(path = %temporary.display(), %error, "temporary file not removed");
         }
+    }
+}
+
+/// One output that pictures go to one after the other: a stream is closed at their end, a file made whole at the run's.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    output: Option<Output>,
+    written: Written,
+}
+
+impl Sequence {
+    /// Opens the output.
+    pub fn create(path: &Path) -> Result<Self> {
+        Ok(Self { output: Some(Output::create(path)?), written: Written::default() })
+    }
+
+    /// Hands the output to `write` for the next picture; nothing happens after the end.
+    pub fn picture(&mut self, write: impl FnOnce(&mut Output) -> Result<()>) -> Result<()> {
+        if let Some(output) = &mut self.output {
+            write(output)?;
+            self.written.pictures += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what is no picture.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.as_mut().map_or(Ok(()), |output| output.write_all(bytes))
+    }
+
+    /// As [`Writer::end`](super::Writer::end).
+    pub fn end(&mut self) -> Result<()> {
+        if self.output.as_ref().is_some_and(Output::is_stream) {
+            self.finish()?;
+        }
+        Ok(())
+    }
+
+    /// As [`Writer::finish`](super::Writer::finish).
+    pub fn finish(&mut self) -> Result<Written> {
+        if let Some(output) = self.output.take() {
+            self.written.bytes = output.commit()?;
+        }
+        Ok(self.written)
     }
 }
 

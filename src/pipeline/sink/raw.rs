@@ -9,61 +9,62 @@ use std::path::Path;
 use crate::error::Result;
 use crate::format::Fourcc;
 
-use super::output::Output;
+use super::output::Sequence;
 use super::{Picker, Picture, Writer, Written};
 
 /// Writes raw pictures.
 pub struct RawWriter {
-    output: Option<Output>,
+    output: Sequence,
     /// From the delivered bytes to the wanted ones, where they differ.
     reorder: Option<(Picker, Picker)>,
     pixels: Vec<u8>,
-    written: Written,
 }
 
 impl RawWriter {
     /// Opens the output for pictures that come as `delivered` and are written as `wanted`.
     ///
     /// # Errors
-    /// As [`Output::create`]; `Unsupported` where the two differ and are not both 8-bit RGB.
+    /// As [`Output::create`](super::output::Output::create); `Unsupported` where the two differ and are not both 8-bit RGB.
     pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc) -> Result<Self> {
         let reorder = match wanted == delivered {
             true => None,
             false => Some((Picker::new(delivered.format()?)?, Picker::new(wanted.format()?)?)),
         };
-        Ok(Self { output: Some(Output::create(path)?), reorder, pixels: Vec::new(), written: Written::default() })
+        Ok(Self { output: Sequence::create(path)?, reorder, pixels: Vec::new() })
     }
 }
 
 impl Writer for RawWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Some(output) = &mut self.output else { return Ok(()) };
-        for (plane, place) in picture.layout.planes().iter().enumerate() {
-            let bytes = picture.map.plane(plane);
-            let row_bytes = picture.layout.row_bytes(plane) as usize;
-            let stride = place.stride_bytes as usize;
-            if let Some((from, to)) = &self.reorder {
-                let pixels = bytes.chunks(stride).flat_map(|row| row[..row_bytes].chunks_exact(from.pixel_bytes()));
-                self.pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
-                for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
-                    to.place(from.pick(pixel), target);
+        let Self { output, reorder, pixels } = self;
+        output.picture(|output| {
+            for (plane, place) in picture.layout.planes().iter().enumerate() {
+                let bytes = picture.map.plane(plane);
+                let row_bytes = picture.layout.row_bytes(plane) as usize;
+                let stride = place.stride_bytes as usize;
+                if let Some((from, to)) = reorder {
+                    let given = bytes.chunks(stride).flat_map(|row| row[..row_bytes].chunks_exact(from.pixel_bytes()));
+                    pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
+                    for (pixel, target) in given.zip(pixels.chunks_exact_mut(to.pixel_bytes())) {
+                        to.place(from.pick(pixel), target);
+                    }
+                    output.write_all(pixels)?;
+                    continue;
                 }
-                output.write_all(&self.pixels)?;
-                continue;
+                match stride == row_bytes {
+                    true => output.write_all(bytes)?,
+                    false => output.write_pieces(bytes.chunks(stride).map(|row| &row[..row_bytes]))?,
+                }
             }
-            match stride == row_bytes {
-                true => output.write_all(bytes)?,
-                false => output.write_pieces(bytes.chunks(stride).map(|row| &row[..row_bytes]))?,
-            }
-        }
-        self.written.pictures += 1;
-        Ok(())
+            Ok(())
+        })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.output.end()
     }
 
     fn finish(&mut self) -> Result<Written> {
-        if let Some(output) = self.output.take() {
-            self.written.bytes = output.commit()?;
-        }
-        Ok(self.written)
+        self.output.finish()
     }
 }

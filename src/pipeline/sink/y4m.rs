@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::layout::Size;
 
 use super::super::description::Rate;
-use super::output::Output;
+use super::output::Sequence;
 use super::{Picker, Picture, Writer, Written};
 
 /// Fails where y4m has no name for the siting.
@@ -28,20 +28,19 @@ pub(super) fn check(color: Color) -> Result<()> {
 
 /// Writes YUV4MPEG2.
 pub struct Y4mWriter {
-    output: Option<Output>,
+    output: Sequence,
     converter: Converter,
     frame: Vec<u8>,
-    written: Written,
 }
 
 impl Y4mWriter {
     /// Opens the output and writes the header.
     ///
     /// # Errors
-    /// As [`Output::create`]; `Unsupported` siting.
+    /// As [`Output::create`](super::output::Output::create); `Unsupported` siting.
     pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker) -> Result<Self> {
         check(color)?;
-        let mut output = Output::create(path)?;
+        let mut output = Sequence::create(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
         let range = if color.range == Range::Full { "FULL" } else { "LIMITED" };
         let Size { width, height } = size;
@@ -51,28 +50,29 @@ impl Y4mWriter {
                 .as_bytes(),
         )?;
         let converter = Converter::new(size, color, picker);
-        Ok(Self { output: Some(output), converter, frame: Vec::new(), written: Written::default() })
+        Ok(Self { output, converter, frame: Vec::new() })
     }
 }
 
 impl Writer for Y4mWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Some(output) = &mut self.output else { return Ok(()) };
-        const LINE: &[u8] = b"FRAME\n";
-        self.frame.resize(LINE.len() + self.converter.frame_bytes(), 0);
-        self.frame[..LINE.len()].copy_from_slice(LINE);
-        let stride = picture.layout.planes()[0].stride_bytes as usize;
-        self.converter.convert(picture.map.plane(0), stride, &mut self.frame[LINE.len()..]);
-        output.write_all(&self.frame)?;
-        self.written.pictures += 1;
-        Ok(())
+        let Self { output, converter, frame } = self;
+        output.picture(|output| {
+            const LINE: &[u8] = b"FRAME\n";
+            frame.resize(LINE.len() + converter.frame_bytes(), 0);
+            frame[..LINE.len()].copy_from_slice(LINE);
+            let stride = picture.layout.planes()[0].stride_bytes as usize;
+            converter.convert(picture.map.plane(0), stride, &mut frame[LINE.len()..]);
+            output.write_all(frame)
+        })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.output.end()
     }
 
     fn finish(&mut self) -> Result<Written> {
-        if let Some(output) = self.output.take() {
-            self.written.bytes = output.commit()?;
-        }
-        Ok(self.written)
+        self.output.finish()
     }
 }
 
