@@ -4,7 +4,7 @@
 // Output  R'G'B', alpha of the input
 // Uniform exposure  factor on the code values; 1 changes nothing
 // Uniform contrast  0 changes nothing, 1 is the full S-curve c * c * (3 - 2 * c)
-// Cost    1 sample
+// Cost    1 sample; GLES 2
 
 uniform float exposure;
 uniform float contrast;

@@ -1,9 +1,9 @@
 // A moving picture from nothing: sums of waves.
 //
-// Inputs  none
+// Input   none
 // Output  R'G'B', opaque
 // Uniform scale  waves across the target's height
-// Cost    no samples, 8 sines
+// Cost    no samples, 8 sines; GLES 2
 
 uniform float scale;
 

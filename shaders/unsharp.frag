@@ -4,7 +4,7 @@
 // Input   blurred  the same, blurred
 // Output  R'G'B', alpha of the sharp picture
 // Uniform amount   0 changes nothing, 1 doubles the detail
-// Cost    2 samples
+// Cost    2 samples; GLES 2
 
 uniform float amount;
 

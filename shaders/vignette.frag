@@ -3,7 +3,7 @@
 // Input   source    any picture
 // Output  R'G'B', alpha of the input
 // Uniform strength  0 changes nothing, 1 is black outside 0.95 of the half diagonal; inside 0.45 nothing changes
-// Cost    1 sample
+// Cost    1 sample; GLES 2
 
 uniform float strength;
 

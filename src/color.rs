@@ -1,11 +1,17 @@
-//! What the numbers mean: matrix, range, chroma siting and transfer; the conversion coefficients, once.
+//! What the numbers mean: matrix, range, chroma siting, transfer and primaries; the conversion coefficients, once.
 //!
-//! In: tags. Out: [`Color`], and the 3x4 matrix that turns sampled Y, Cb, Cr into R, G, B.
+//! In: tags. Out: [`Color`], the 3x4 matrix that turns sampled Y, Cb, Cr into R, G, B, and from one set of primaries and
+//! transfer function to another ([`Conversion`]).
 //! Not here: shader text (`gles::yuv`), EGL hint names (`egl::image`).
 
 use serde::Deserialize;
 
 use crate::layout::Size;
+
+mod convert;
+pub mod probe;
+
+pub use convert::{Conversion, HDR_PEAK_NITS, HLG, HLG_GAMMA, PQ, SDR_WHITE_NITS};
 
 /// The Y'CbCr matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -20,18 +26,29 @@ pub enum Matrix {
     /// ITU-R BT.2020, non-constant luminance.
     #[serde(rename = "bt2020")]
     Bt2020,
+    /// SMPTE 240M: analogue high definition of before 1998.
+    #[serde(rename = "smpte240m")]
+    Smpte240m,
+    /// No matrix: Y is G, Cb is B, Cr is R (H.273: `MatrixCoefficients` 0, "GBR").
+    #[serde(rename = "identity")]
+    Identity,
 }
 
 impl Matrix {
-    /// Luma weights of red and blue (Kr, Kb); green has the rest.
+    /// Every matrix.
+    pub const ALL: [Self; 5] = [Self::Bt601, Self::Bt709, Self::Bt2020, Self::Smpte240m, Self::Identity];
+
+    /// Luma weights of red and blue (Kr, Kb); green has the rest. `Identity` has green alone.
     ///
     /// # References
-    /// ITU-R BT.601-7 2.5.1, BT.709-6 item 3.2, BT.2020-2 table 4.
+    /// ITU-R BT.601-7 2.5.1, BT.709-6 item 3.2, BT.2020-2 table 4; ITU-T H.273 table 4, value 7.
     pub const fn luma_weights(self) -> (f64, f64) {
         match self {
             Self::Bt601 => (0.299, 0.114),
             Self::Bt709 => (0.2126, 0.0722),
             Self::Bt2020 => (0.2627, 0.0593),
+            Self::Smpte240m => (0.212, 0.087),
+            Self::Identity => (0.0, 0.0),
         }
     }
 }
@@ -82,6 +99,38 @@ pub enum Transfer {
     Bt709,
     /// Proportional to light.
     Linear,
+    /// SMPTE ST 2084, ITU-R BT.2100 "PQ": absolute light up to 10000 cd/m2.
+    Pq,
+    /// ARIB STD-B67, ITU-R BT.2100 "HLG": light of the scene.
+    Hlg,
+}
+
+impl Transfer {
+    /// The numbers stand for more light than an ordinary screen's white.
+    pub const fn is_hdr(self) -> bool {
+        matches!(self, Self::Pq | Self::Hlg)
+    }
+}
+
+/// Which red, green and blue the numbers are amounts of. The white is D65 in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Primaries {
+    /// SMPTE C, ITU-R BT.601 with 525 lines.
+    #[serde(rename = "bt601-525")]
+    Bt601Of525,
+    /// EBU, ITU-R BT.601 with 625 lines.
+    #[serde(rename = "bt601-625")]
+    Bt601Of625,
+    /// ITU-R BT.709, sRGB.
+    #[serde(rename = "bt709")]
+    Bt709,
+    /// ITU-R BT.2020, BT.2100.
+    #[serde(rename = "bt2020")]
+    Bt2020,
+    /// SMPTE EG 432-1 "Display P3".
+    #[serde(rename = "display-p3")]
+    DisplayP3,
 }
 
 /// What the numbers of a picture mean. Travels with every Frame.
@@ -95,28 +144,47 @@ pub struct Color {
     pub siting: Siting,
     /// Transfer function.
     pub transfer: Transfer,
+    /// Primaries; used where colours are converted.
+    pub primaries: Primaries,
 }
 
 impl Color {
     /// RGB for screens and PNG files.
-    pub const SRGB: Self =
-        Self { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Center, transfer: Transfer::Srgb };
+    pub const SRGB: Self = Self {
+        matrix: Matrix::Bt709,
+        range: Range::Full,
+        siting: Siting::Center,
+        transfer: Transfer::Srgb,
+        primaries: Primaries::Bt709,
+    };
 
-    /// The field's usual guess for untagged video: up to 576 rows and 720 columns BT.601, above BT.709; limited range,
-    /// left siting.
+    /// High definition video: BT.709, limited, chroma left. A base for struct update.
+    pub const HD: Self = Self {
+        matrix: Matrix::Bt709,
+        range: Range::Limited,
+        siting: Siting::Left,
+        transfer: Transfer::Bt709,
+        primaries: Primaries::Bt709,
+    };
+
+    /// The field's usual guess for untagged video: up to 576 rows and 720 columns BT.601 (480 rows and fewer: of 525
+    /// lines), above BT.709; limited range, left siting.
     pub const fn guess(size: Size) -> Self {
-        let sd = size.height <= 576 && size.width <= 720;
-        Self {
-            matrix: if sd { Matrix::Bt601 } else { Matrix::Bt709 },
-            range: Range::Limited,
-            siting: Siting::Left,
-            transfer: Transfer::Bt709,
+        if size.height > 576 || size.width > 720 {
+            return Self::HD;
         }
+        let primaries = if size.height > 480 { Primaries::Bt601Of625 } else { Primaries::Bt601Of525 };
+        Self { matrix: Matrix::Bt601, primaries, ..Self::HD }
     }
 
     /// Rows R, G, B; columns Y, Cb, Cr, 1: multiplied with samples normalised to 0..1 (code / (2^bits - 1)) it gives
     /// R'G'B' in 0..1 (not clamped). `bits` is 8 to 16: range limits scale with 2^(bits-8).
     pub fn yuv_to_rgb(&self, bits: u8) -> [[f64; 4]; 3] {
+        if self.matrix == Matrix::Identity {
+            let YuvScale { luma, black, .. } = YuvScale::new(self.range, bits);
+            let bias = -luma * black;
+            return [[0.0, 0.0, luma, bias], [luma, 0.0, 0.0, bias], [0.0, luma, 0.0, bias]];
+        }
         let (kr, kb) = self.matrix.luma_weights();
         let kg = 1.0 - kr - kb;
         let scale = YuvScale::new(self.range, bits);
@@ -133,6 +201,11 @@ impl Color {
 
     /// Rows Y, Cb, Cr; columns R, G, B, 1: the inverse of [`yuv_to_rgb`](Color::yuv_to_rgb).
     pub fn rgb_to_yuv(&self, bits: u8) -> [[f64; 4]; 3] {
+        if self.matrix == Matrix::Identity {
+            let YuvScale { luma, black, .. } = YuvScale::new(self.range, bits);
+            let scale = 1.0 / luma;
+            return [[0.0, scale, 0.0, black], [0.0, 0.0, scale, black], [scale, 0.0, 0.0, black]];
+        }
         let (kr, kb) = self.matrix.luma_weights();
         let kg = 1.0 - kr - kb;
         let scale = YuvScale::new(self.range, bits);
@@ -179,7 +252,7 @@ mod tests {
     use super::*;
 
     fn convert(matrix: Matrix, range: Range, yuv: [f64; 3]) -> [f64; 3] {
-        let color = Color { matrix, range, siting: Siting::Left, transfer: Transfer::Bt709 };
+        let color = Color { matrix, range, ..Color::HD };
         let rows = color.yuv_to_rgb(8);
         let input = [yuv[0] / 255.0, yuv[1] / 255.0, yuv[2] / 255.0, 1.0];
         rows.map(|row| 255.0 * row.iter().zip(input).map(|(a, b)| a * b).sum::<f64>())
@@ -206,10 +279,10 @@ mod tests {
 
     #[test]
     fn inverse_gives_the_codes_back() {
-        for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
+        for matrix in Matrix::ALL {
             for range in [Range::Limited, Range::Full] {
                 for bits in [8, 10] {
-                    let color = Color { matrix, range, siting: Siting::Left, transfer: Transfer::Bt709 };
+                    let color = Color { matrix, range, ..Color::HD };
                     let (to, from) = (color.yuv_to_rgb(bits), color.rgb_to_yuv(bits));
                     let apply = |m: [[f64; 4]; 3], v: [f64; 3]| {
                         m.map(|row| row[0] * v[0] + row[1] * v[1] + row[2] * v[2] + row[3])

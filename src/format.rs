@@ -10,8 +10,10 @@ use std::fmt;
 
 use crate::error::{Error, Result, nearest};
 
+pub mod samples;
 mod table;
 
+pub use samples::{Component, Packing};
 pub use table::FORMATS;
 
 /// A DRM format code, `DRM_FORMAT_*`.

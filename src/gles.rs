@@ -23,4 +23,4 @@ pub use gl::{Caps, Gl};
 pub use program::{Program, ProgramSource, ShaderVersion};
 pub use readback::{PackRing, read_pixels};
 pub use texture::{Filter, Renderbuffer, Texture, TextureOptions, TextureTarget, Wrap};
-pub use yuv::{Input, InputBinding, PlaneView};
+pub use yuv::{Input, InputBinding, PlaneView, PlaneWay, PlaneWriter};

@@ -6,6 +6,7 @@
 pub mod description;
 pub mod frames;
 pub mod graph;
+pub mod parameters;
 pub mod pass;
 pub mod plan;
 #[cfg(feature = "schema")]

@@ -144,6 +144,7 @@ fn every_key_of_a_pipeline_is_explained() {
     // The parser has the last word: each of its keys is there, and no other.
     for (table, text) in [
         ("", "zzzzzzzzzzzz = 1"),
+        ("parameter.", "[parameter.x]\nzzzzzzzzzzzz = 1"),
         ("source.", "[source.x]\nzzzzzzzzzzzz = 1"),
         ("pass.", "[pass.x]\nzzzzzzzzzzzz = 1"),
         ("sink.", "[sink.x]\nzzzzzzzzzzzz = 1"),

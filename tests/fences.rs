@@ -15,11 +15,11 @@ use darkframe::allocator::{Request, Usage};
 use darkframe::board::Board;
 use darkframe::buffer::{Access, Buffer};
 use darkframe::device::Device;
-use darkframe::egl::{Context, FenceWay, Image};
+use darkframe::egl::{Context, Display, FenceWay, Image};
 use darkframe::error::ErrorKind;
 use darkframe::fence::Fence;
 use darkframe::format::Fourcc;
-use darkframe::gles::{Framebuffer, Gl, Texture};
+use darkframe::gles::{Framebuffer, Gl, Texture, TextureOptions};
 use darkframe::layout::Size;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -360,4 +360,65 @@ fn e02_a_failed_fence_does_not_hang_the_gpu() {
         gl.finish();
         assert!(started.elapsed() < LONG);
     });
+}
+
+/// Contexts of two threads on one display, a fence after every draw: Mesa's software rasteriser does not live through
+/// this with native fences (`egl::faults`).
+#[test]
+fn two_threads_make_fences_side_by_side() {
+    let device = Device::open(&Board::generic()).unwrap();
+    let Some(display) = or_skip("gpu", Display::open(&device)) else { return };
+    let draw = || {
+        for round in 0..20 {
+            let context = Context::new(&display).unwrap();
+            let gl = context.make_current().unwrap();
+            let target = Framebuffer::new(&gl, Texture::new(&gl, SIZE, &TextureOptions::default()).unwrap()).unwrap();
+            for frame in 0..20u8 {
+                target.bind(&gl).unwrap();
+                gl.clear([f32::from(frame) / 255.0; 4]);
+                if let Some(fence) = gl.fence().unwrap() {
+                    fence.wait(Some(LONG)).unwrap();
+                }
+                let mut pixels = vec![0; SIZE.pixels() as usize * 4];
+                darkframe::gles::read_pixels(&gl, &target, &mut pixels).unwrap();
+                assert!(pixels.iter().all(|byte| *byte == frame), "round {round}, frame {frame}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(draw);
+        draw();
+    });
+}
+
+/// A native fence of our own work is a sync_file that signals. On the software rasteriser they are left out, so a
+/// process of its own makes them, on one thread.
+#[test]
+fn native_fences_of_our_work_signal() {
+    const IN_THE_CHILD: &str = "DARKFRAME_NO_FAULT_RULES";
+    if std::env::var_os(IN_THE_CHILD).is_none() {
+        let test = std::env::current_exe().unwrap();
+        let name = ["native_fences_of_our_work_signal", "--exact", "--nocapture"];
+        let output = std::process::Command::new(test).args(name).env(IN_THE_CHILD, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines().filter(|line| line.starts_with("SKIP")).for_each(|line| println!("{line}"));
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let device = Device::open(&Board::generic()).unwrap();
+    let Some(display) = or_skip("gpu", Display::open(&device)) else { return };
+    let context = Context::new(&display).unwrap();
+    let gl = context.make_current().unwrap();
+    if gl.fence_ways().out != FenceWay::NativeFence {
+        return skip("native-fence", format!("{display} has {:?}", gl.fence_ways()));
+    }
+    for _ in 0..100 {
+        let target = Framebuffer::new(&gl, Texture::new(&gl, SIZE, &TextureOptions::default()).unwrap()).unwrap();
+        target.bind(&gl).unwrap();
+        gl.clear([1.0; 4]);
+        let fence = gl.fence().unwrap().expect("a native fence");
+        fence.wait(Some(LONG)).unwrap();
+        signaled(&fence);
+        assert!(gl.fence().unwrap().unwrap().merge(&fence).unwrap().wait(Some(LONG)).is_ok());
+    }
 }

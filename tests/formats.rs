@@ -12,7 +12,7 @@ use common::draw::Mapper;
 use common::{gpu_display, or_skip};
 use darkframe::allocator::{Request, Usage};
 use darkframe::buffer::{Access, Buffer};
-use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
+use darkframe::color::{Color, Matrix, Range};
 use darkframe::device::Device;
 use darkframe::egl::{Context, Display, Image, ImportOptions};
 use darkframe::error::{Error, ErrorKind, Result};
@@ -550,7 +550,7 @@ const SIX: [(Matrix, Range, [f64; 3]); 6] = [
 fn check_hints(gl: &Gl, mapper: &Mapper, display: &Display, buffer: &Buffer, format: &Yuv) -> Result<()> {
     fill_yuv(buffer, format, |_, _| PROBE);
     for (matrix, range, expected) in SIX {
-        let color = Color { matrix, range, siting: Siting::Left, transfer: Transfer::Bt709 };
+        let color = Color { matrix, range, ..Color::HD };
         for pixel in sample_yuv(gl, mapper, display, buffer, Some(color))?.chunks_exact(4) {
             compare(pixel, expected, 3.0, || format!("{matrix:?} {range:?}"))?;
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::{Board, EglPlatform};
 use darkframe::buffer::Access;
-use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
+use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device;
 use darkframe::egl::raw::{Limit, open_limited};
 use darkframe::egl::{Context, ContextOptions, Display, FenceWay, Image, ImportOptions, UseModifier};
@@ -307,6 +307,7 @@ fn reference(color: &Color, [y, u, v]: [f64; 3]) -> [f64; 3] {
         Matrix::Bt601 => (0.299, 0.114),
         Matrix::Bt709 => (0.2126, 0.0722),
         Matrix::Bt2020 => (0.2627, 0.0593),
+        Matrix::Smpte240m | Matrix::Identity => unreachable!("not asked for here"),
     };
     let (y, pb, pr) = match color.range {
         Range::Limited => ((y - 16.0) / 219.0, (u - 128.0) / 224.0, (v - 128.0) / 224.0),
@@ -359,7 +360,7 @@ fn nv12_probe(gl: &Gl) {
     let size = Size::new(4, 4);
     let planes = [vec![165; 16], [145, 40].repeat(4)];
     for (matrix, range) in SIX {
-        let color = Color { matrix, range, siting: Siting::Left, transfer: Transfer::Bt709 };
+        let color = Color { matrix, range, ..Color::HD };
         let mut versions = vec![ShaderVersion::Essl100];
         versions.extend(gl.caps().at_least(3, 0).then_some(ShaderVersion::Essl300));
         for version in versions {
@@ -381,7 +382,7 @@ fn nv12_in_six_conversions_matches_the_recommendations() {
 #[test]
 fn every_plane_format_puts_y_u_and_v_where_they_belong() {
     let size = Size::new(4, 4);
-    let color = Color { matrix: Matrix::Bt601, range: Range::Limited, siting: Siting::Left, transfer: Transfer::Bt709 };
+    let color = Color { matrix: Matrix::Bt601, range: Range::Limited, ..Color::HD };
     let luma: Vec<u8> = (0..16).map(|index| 50 + index * 10).collect();
     let (u, v) = (90u8, 180u8);
     let pairs = |first: u8, second: u8, count: usize| [first, second].repeat(count);
@@ -433,8 +434,7 @@ fn ten_bits_use_the_whole_range() {
         if or_skip(Texture::new(gl, Size::new(4, 4), &texture)).is_none() {
             return;
         }
-        let color =
-            Color { matrix: Matrix::Bt709, range: Range::Limited, siting: Siting::Left, transfer: Transfer::Bt709 };
+        let color = Color { matrix: Matrix::Bt709, range: Range::Limited, ..Color::HD };
         let code = |value: u16| (value << 6).to_le_bytes();
         let luma: Vec<u8> = [64, 940, 300, 700].iter().flat_map(|y| code(*y)).collect::<Vec<u8>>().repeat(4);
         let chroma: Vec<u8> = [code(512), code(512)].concat().repeat(4);
@@ -451,7 +451,7 @@ fn siting_moves_chroma_by_a_quarter() {
     with_both(|gl| {
         let blue = |siting| {
             let size = Size::new(4, 2);
-            let color = Color { matrix: Matrix::Bt601, range: Range::Full, siting, transfer: Transfer::Bt709 };
+            let color = Color { matrix: Matrix::Bt601, range: Range::Full, siting, ..Color::HD };
             let planes = [vec![128; 8], vec![96, 128, 160, 128]];
             let textures: Vec<Texture> = views(Fourcc::NV12, size)
                 .unwrap()
@@ -686,7 +686,7 @@ fn read_planes(device: &Device, display: &Display, ways: &[bool]) {
     let context = Context::new(display).unwrap();
     let gl = context.make_current().unwrap();
     let size = Size::new(36, 18);
-    let color = Color { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Left, transfer: Transfer::Bt709 };
+    let color = Color { matrix: Matrix::Bt709, range: Range::Full, ..Color::HD };
     let (u, v) = (90, 180);
     for fourcc in [Fourcc::NV12, Fourcc::NV21, Fourcc::NV24, Fourcc::YUV420, Fourcc::YUYV, Fourcc::UYVY] {
         let usage = Usage::SAMPLE | Usage::CPU_WRITE;
@@ -800,7 +800,7 @@ fn external_yuv_follows_the_hints() {
             }
         }
         for (matrix, range) in SIX {
-            let color = Color { matrix, range, siting: Siting::Left, transfer: Transfer::Bt709 };
+            let color = Color { matrix, range, ..Color::HD };
             let options = ImportOptions { color: Some(color), ..ImportOptions::default() };
             let image = match Image::import_with(&display, &buffer, &options) {
                 Ok(image) => image,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::{AllocatorKind, Board};
 use darkframe::buffer::{Access, Buffer};
-use darkframe::color::{Color, Matrix, Range, Siting, Transfer};
+use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device;
 use darkframe::format::Fourcc;
 use darkframe::layout::Size;
@@ -258,7 +258,14 @@ fn write(keys: &str, size: Size, pictures: &[Vec<u8>]) -> darkframe::error::Resu
     let description = Description::parse("p.toml", text).unwrap();
     let plan = sink::Plan::new(&description, "s", &description.sinks["s"])?;
     let rate = Rate { numerator: 25, denominator: 1 };
-    let shape = Shape { size, fourcc: Fourcc::ABGR8888, rate, frames: Some(pictures.len() as u64), held: 0 };
+    let shape = Shape {
+        size,
+        fourcc: Fourcc::ABGR8888,
+        color: Color::SRGB,
+        rate,
+        frames: Some(pictures.len() as u64),
+        held: 0,
+    };
     let mut writer = plan.open(&shape, shape.fourcc)?;
     for (frame, pixels) in pictures.iter().enumerate() {
         let buffer = filled(size, pixels);
@@ -324,7 +331,7 @@ fn y4m_is_within_one_code_of_the_formula_and_the_y4m_crate_reads_it() {
         let frame = decoder.read_frame().unwrap();
 
         // In f64, from the definition: convert every pixel, then filter chroma.
-        let rows = Color { matrix, range, siting, transfer: Transfer::Bt709 }.rgb_to_yuv(8);
+        let rows = Color { matrix, range, siting, ..Color::HD }.rgb_to_yuv(8);
         let at = |x: isize, y: isize, row: usize| {
             let (x, y) = (x.clamp(0, width as isize - 1) as usize, y.clamp(0, height as isize - 1) as usize);
             let pixel = &picture[(y * width + x) * 4..];
@@ -364,8 +371,12 @@ fn a_failing_sink_leaves_nothing() {
     let plan = sink::Plan::new(&description, "s", &description.sinks["s"]).unwrap();
     let rate = Rate::DEFAULT;
     let size = Size::new(4, 4);
-    let mut writer =
-        plan.open(&Shape { size, fourcc: Fourcc::ABGR8888, rate, frames: None, held: 0 }, Fourcc::ABGR8888).unwrap();
+    let mut writer = plan
+        .open(
+            &Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: None, held: 0 },
+            Fourcc::ABGR8888,
+        )
+        .unwrap();
     let buffer = filled(size, &bytes(64, 1));
     let map = buffer.map(Access::Read).unwrap();
     writer.write(&Picture { layout: buffer.layout(), map: &map, frame: 0 }).unwrap();

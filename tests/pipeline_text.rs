@@ -81,7 +81,7 @@ fn every_mistake_has_its_place_and_its_words() {
         ("size = \"50%\"", "size = \"0%\"", "p.toml:9:8", "expected 0.1% to 10000%"),
         ("size = \"50%\"", "size = \"as-output\"", "p.toml:9:8", "as-input"),
         ("size = \"50%\"", "format = \"ABRG8888\"", "p.toml:9:10", "ABGR8888"),
-        ("size = \"50%\"", "format = \"NV12\"", "p.toml:9:10", "renders RGB formats only"),
+        ("size = \"50%\"", "format = \"NV15\"", "p.toml:9:10", "no shader here writes its samples"),
         ("input = \"late\"", "input = \"layt\"", "p.toml:21:9", "did you mean \"late\"?"),
         ("kind = \"null\"", "", "p.toml:20:7", "neither `file` nor `kind`"),
         ("kind = \"null\"", "file = \"a.jpg\"", "p.toml:22:8", "use the extension .png"),

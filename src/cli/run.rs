@@ -55,8 +55,10 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
         stop: stop.clone(),
+        live: None,
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
+        max_version: None,
     };
     // That it cannot be written is said now, not after the run.
     let file = arguments.report.as_deref().map(open_report).transpose()?;

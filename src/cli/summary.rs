@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_reason_is_said_once_and_columns_are_aligned() {
-        let times = Times { count: 2, total_ms: 4.0, mean_ms: 2.0, max_ms: 3.0 };
+        let mut times = Times::default();
+        [1, 3].into_iter().for_each(|ms| times.add(std::time::Duration::from_millis(ms)));
         let edge = |name: &str| Edge {
             name: name.into(),
             input: "grade".into(),
@@ -154,10 +155,11 @@ mod tests {
             allocator: "memfd".into(),
             buffers: 3,
             pictures: 2,
-            transfer: times,
+            transfer: times.clone(),
             ..Edge::default()
         };
-        let pass = Pass { name: "grade".into(), target: "ABGR8888 8x8".into(), submit: times, ..Pass::default() };
+        let pass =
+            Pass { name: "grade".into(), target: "ABGR8888 8x8".into(), submit: times.clone(), ..Pass::default() };
         let report = Report {
             frames: 2,
             seconds: 0.02,

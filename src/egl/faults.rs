@@ -1,4 +1,4 @@
-//! Known faults of drivers that an import must not reach.
+//! Known faults of drivers that nobody must reach.
 //!
 //! In: a display and a buffer about to be imported. Out: nothing, or an `Unsupported` that names the fault.
 //! Not here: rules that a driver keeps with an error of its own (`image` explains those).
@@ -7,6 +7,11 @@
 //! It maps every imported buffer with `DRM_IOCTL_MODE_MAP_DUMB` on its node. The kernel refuses that for memory of
 //! another device (EINVAL) and on render nodes (EACCES). virtio-gpu's import then fails; vgem's and vkms's succeeds, and
 //! the first draw goes through a null pointer. Measured with Mesa 25.0.7; 26.1.6 maps the dma-buf itself.
+//!
+//! # Native fences of the software rasteriser
+//! `eglDupNativeFenceFDANDROID` on one thread while another one draws, with a context of its own on the same display, ends
+//! in a crash or a hang within seconds, in a bare C program too; `eglClientWaitSyncKHR` in its place does not. Measured
+//! with Mesa 25.0.7 and 26.1.6 on llvmpipe. It blocks until the work is done either way, so `gles` takes the latter there.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -227,6 +227,16 @@ impl View {
         let as_format = fourcc.format()?;
         let row_bytes = layout.row_bytes(plane);
         let pixel_bytes = u64::from(as_format.planes[0].block_bytes);
+        // The last pixel of a row may reach into the padding, where each row and the memory have it.
+        let row_bytes = match row_bytes.next_multiple_of(pixel_bytes) {
+            padded
+                if padded <= u64::from(place.stride_bytes)
+                    && layout.plane_end(plane)? - row_bytes + padded <= buffer.plane_object_bytes(plane) =>
+            {
+                padded
+            }
+            _ => row_bytes,
+        };
         if as_format.planes.len() != 1 || as_format.planes[0].block_width != 1 || !row_bytes.is_multiple_of(pixel_bytes)
         {
             let detail = format!("{layout}: rows of {row_bytes} bytes in plane {plane} are no rows of {fourcc}");
@@ -265,7 +275,7 @@ impl View {
         }
         let is_yuv = self.fourcc.format().is_ok_and(|format| format.is_yuv());
         if let Some(color) = options.color.filter(|_| is_yuv) {
-            list.extend(color_hints(&color));
+            list.extend(color_hints(&color)?);
         }
         if options.preserved {
             list.extend([IMAGE_PRESERVED, 1]);
@@ -281,11 +291,16 @@ impl std::fmt::Display for View {
 }
 
 /// Names and values of the four hints.
-fn color_hints(color: &Color) -> [i32; 8] {
+fn color_hints(color: &Color) -> Result<[i32; 8]> {
     let matrix = match color.matrix {
         Matrix::Bt601 => ITU_REC601,
         Matrix::Bt709 => ITU_REC709,
         Matrix::Bt2020 => ITU_REC2020,
+        Matrix::Smpte240m | Matrix::Identity => {
+            let detail = format!("{:?}: EGL has no name for this matrix", color.matrix);
+            return Err(Error::unsupported("EGL_YUV_COLOR_SPACE_HINT_EXT", detail)
+                .with_hint("import the planes one by one (ImportOptions::plane)"));
+        }
     };
     let range = match color.range {
         Range::Full => YUV_FULL_RANGE,
@@ -293,7 +308,7 @@ fn color_hints(color: &Color) -> [i32; 8] {
     };
     let siting = |offset: f64| if offset == 0.0 { CHROMA_SITING_0 } else { CHROMA_SITING_0_5 };
     let (horizontal, vertical) = color.siting.offset();
-    [
+    Ok([
         YUV_COLOR_SPACE_HINT,
         matrix,
         SAMPLE_RANGE_HINT,
@@ -302,7 +317,7 @@ fn color_hints(color: &Color) -> [i32; 8] {
         siting(horizontal),
         VERTICAL_SITING_HINT,
         siting(vertical),
-    ]
+    ])
 }
 
 fn choose_modifier(
@@ -383,13 +398,11 @@ fn hint(view: &View) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::color::{Siting, Transfer};
 
     #[test]
     fn hints_follow_the_extension() {
-        let color =
-            Color { matrix: Matrix::Bt709, range: Range::Full, siting: Siting::Left, transfer: Transfer::Bt709 };
-        assert_eq!(color_hints(&color), [0x327B, 0x3280, 0x327C, 0x3282, 0x327D, 0x3284, 0x327E, 0x3285]);
+        let color = Color { matrix: Matrix::Bt709, range: Range::Full, ..Color::HD };
+        assert_eq!(color_hints(&color).unwrap(), [0x327B, 0x3280, 0x327C, 0x3282, 0x327D, 0x3284, 0x327E, 0x3285]);
     }
 
     #[test]

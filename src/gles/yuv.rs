@@ -20,6 +20,9 @@ use crate::layout::Size;
 
 mod four;
 mod recipe;
+pub mod target;
+
+pub use target::{PlaneWay, PlaneWriter};
 
 pub use four::{take as take_of_four, views_of_four};
 
@@ -354,10 +357,10 @@ fn component(swizzle: &str, index: usize, vector: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::color::{Matrix, Range, Siting, Transfer};
+    use crate::color::{Matrix, Range, Siting};
 
     fn color(siting: Siting) -> Color {
-        Color { matrix: Matrix::Bt601, range: Range::Limited, siting, transfer: Transfer::Bt709 }
+        Color { matrix: Matrix::Bt601, range: Range::Limited, siting, ..Color::HD }
     }
 
     #[test]

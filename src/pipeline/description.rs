@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::color::{Color, Matrix, Range, Siting, Transfer};
+use crate::color::{Color, Matrix, Primaries, Range, Siting, Transfer};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
@@ -46,6 +46,9 @@ pub struct Description {
     /// it is written.
     #[serde(default = "yes")]
     pub optimize: bool,
+    /// Values that uniforms refer to by name, and that change while the run goes on.
+    #[serde(default, rename = "parameter")]
+    pub parameters: Named<Parameter>,
     /// Where pictures come from, by name.
     #[serde(default, rename = "source")]
     pub sources: Named<Source>,
@@ -80,6 +83,22 @@ pub struct Origin {
 pub enum Require {
     /// No edge of the pipeline may copy pixels.
     ZeroCopy,
+}
+
+/// A value that uniforms refer to as `"$NAME"`, and that changes while the run goes on.
+/// One place for several passes; `--set NAME=VALUE` sets it at the start, `--control` at any time.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Parameter {
+    /// The value at the start; its kind (numbers or `true` and `false`) and how many numbers it has stay.
+    pub default: Spanned<Uniform>,
+    /// No number of the value may be smaller. Default: no limit.
+    pub min: Option<Spanned<f64>>,
+    /// No number of the value may be larger. Default: no limit.
+    pub max: Option<Spanned<f64>>,
+    /// What it does, for whoever lists the parameters. Default: nothing.
+    pub description: Option<String>,
 }
 
 /// Where pictures come from.
@@ -136,6 +155,8 @@ pub enum SourceKind {
     Raw,
     /// One picture: PNG, JPEG, PBM, PGM, PPM, PAM.
     Image,
+    /// A colour table, as the picture that `shaders/lut.frag` reads.
+    Cube,
 }
 
 /// A picture that is computed.
@@ -170,6 +191,8 @@ pub struct ColorKeys {
     pub siting: Option<Siting>,
     /// Transfer function. Default: `"bt709"`, sRGB for RGB formats.
     pub transfer: Option<Transfer>,
+    /// Primaries. Default: those of the matrix; `"bt709"` for RGB formats.
+    pub primaries: Option<Primaries>,
 }
 
 impl ColorKeys {
@@ -180,6 +203,7 @@ impl ColorKeys {
             range: self.range.unwrap_or(color.range),
             siting: self.siting.unwrap_or(color.siting),
             transfer: self.transfer.unwrap_or(color.transfer),
+            primaries: self.primaries.unwrap_or(color.primaries),
         }
     }
 }
@@ -195,14 +219,19 @@ pub struct Pass {
     /// `{ camera = "camera" }`. Default: none.
     #[serde(default)]
     pub inputs: Inputs,
-    /// Values of the uniforms that the shader declares. Default: none.
+    /// Values of the uniforms that the shader declares; `"$NAME"` is the value of a parameter. Default: none.
     #[serde(default)]
     pub uniforms: Named<Spanned<Uniform>>,
     /// Size of the target: that of the first input, in pixels, or a part of the first input. Unit: pixels or %.
     /// Default: `"as-input"`.
     pub size: Option<Spanned<Text<PassSize>>>,
-    /// Format of the target. Default: `"ABGR8888"`, which is bytes R, G, B, A.
+    /// Format of the target. YUV formats (`"NV12"`, `"YUV420"`, `"P010"`, `"YUYV"`, …) are planes for encoders and y4m,
+    /// drawn from the pass's RGB picture, which is what other passes read. Default: `"ABGR8888"`, which is bytes
+    /// R, G, B, A.
     pub format: Option<Spanned<Text<Fourcc>>>,
+    /// YUV formats: what the planes' numbers mean; chroma is filtered to `siting`. Default: as guessed from the size.
+    #[serde(default)]
+    pub color: ColorKeys,
     /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,
@@ -301,8 +330,8 @@ impl Description {
         Ok(description)
     }
 
-    /// Changes one value: `pass.NAME.UNIFORM=VALUE` (or `pass.NAME.uniforms.UNIFORM`), `pass.NAME.size=…`,
-    /// `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`, `optimize=…`.
+    /// Changes one value: `PARAMETER=VALUE` (or `parameter.NAME=VALUE`), `pass.NAME.UNIFORM=VALUE` (or
+    /// `pass.NAME.uniforms.UNIFORM`), `pass.NAME.size=…`, `source.NAME.file=…`, `source.NAME.frames=…`, `sink.NAME.file=…`, `sink.NAME.every=…`, `optimize=…`.
     ///
     /// # Errors
     /// `Config`: no such key (with the nearest), a value of the wrong type.
@@ -345,9 +374,21 @@ impl Description {
                 let every = value.parse().map_err(|_| error("expected a number of frames".into()))?;
                 find_mut(&mut self.sinks, "sink", name).map_err(error)?.every = Some(Spanned::new(0..0, every));
             }
+            ["parameter", name] | [name] if parts.len() == 2 || self.parameters.contains_key(*name) => {
+                let value = Uniform::from_text(value).map_err(error)?;
+                let parameter = find_mut(&mut self.parameters, "parameter", name).map_err(error)?;
+                parameter.default = place(value);
+            }
             _ => {
+                let hint = match parts.as_slice() {
+                    [name] => nearest(name, self.parameters.keys().map(|name| name.get_ref().as_str())),
+                    _ => None,
+                };
+                if let Some(name) = hint {
+                    return Err(error("no such parameter".into()).with_hint(format!("did you mean \"{name}\"?")));
+                }
                 return Err(error("no such key".into()).with_hint(
-                    "keys: pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every, optimize",
+                    "keys: PARAMETER, pass.NAME.UNIFORM, pass.NAME.size, source.NAME.file, source.NAME.frames, sink.NAME.file, sink.NAME.every, optimize",
                 ));
             }
         }

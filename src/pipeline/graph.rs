@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::color::Color;
 use crate::error::{Error, Result};
-use crate::format::Fourcc;
+use crate::format::{Format, Fourcc};
 use crate::layout::Size;
 
-use super::description::{Description, Filter, PassSize, did_you_mean};
+use super::description::{ColorKeys, Description, Filter, PassSize, did_you_mean};
 use super::sink;
 
 /// Where the pictures of an edge come from.
@@ -33,9 +34,19 @@ pub struct PassNode {
     pub inputs: Vec<(String, Feed)>,
     /// Format of the target.
     pub fourcc: Fourcc,
+    /// What the description says of the target's numbers.
+    pub color_keys: ColorKeys,
     /// How inputs are read between pixels.
     pub filter: Filter,
     size: Option<(PassSize, Range<usize>)>,
+}
+
+impl PassNode {
+    /// What the numbers of the target mean: YUV formats as guessed from the size, RGB is sRGB, where nothing is said.
+    pub fn color(&self, size: Size) -> Color {
+        let is_yuv = self.fourcc.format().is_ok_and(Format::is_yuv);
+        self.color_keys.over(if is_yuv { Color::guess(size) } else { Color::SRGB })
+    }
 }
 
 /// A sink with its reference resolved.
@@ -268,6 +279,7 @@ impl Builder<'_> {
             described: Some(name.to_owned()),
             inputs,
             fourcc,
+            color_keys: pass.color,
             filter: pass.filter,
             size,
         });
@@ -285,6 +297,7 @@ impl Builder<'_> {
             described: None,
             inputs: vec![("picture".into(), Feed::Source(source))],
             fourcc: Fourcc::ABGR8888,
+            color_keys: ColorKeys::default(),
             filter: Filter::Linear,
             size: None,
         });
@@ -305,11 +318,14 @@ fn plain_path(path: &std::path::Path) -> std::path::PathBuf {
     plain
 }
 
-/// Fails where no driver renders into the format: YUV, and formats without a GL twin.
+/// Fails where no driver renders into the format or its planes.
 fn check_target(fourcc: Fourcc) -> Result<()> {
     let format = fourcc.format()?;
-    if format.is_yuv() || format.gl.is_none() {
-        let detail = format!("{fourcc}: a pass renders RGB formats only");
+    if format.is_yuv() {
+        return crate::gles::yuv::target::check_target(fourcc);
+    }
+    if format.gl.is_none() {
+        let detail = format!("{fourcc}: no driver renders into it");
         return Err(Error::unsupported("format", detail).with_hint("ABGR8888 is bytes R, G, B, A"));
     }
     Ok(())

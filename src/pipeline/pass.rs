@@ -18,7 +18,8 @@ use crate::gles::{self, Gl, InputBinding, Program, ProgramSource, ShaderVersion,
 use crate::layout::Size;
 
 use super::description::Filter;
-use super::plan::BUILT_IN;
+use super::parameters::ParameterSet;
+use super::plan::{BUILT_IN, Setting};
 use super::shader::{Declared, Entry, Shader, Version};
 
 /// How one input reaches the shader.
@@ -68,7 +69,7 @@ impl Pass {
         shader: Option<&Shader>,
         inputs: Vec<PassInput>,
         (target, fourcc): (Size, Fourcc),
-        values: &[(Declared, Vec<f64>)],
+        values: &[Setting],
     ) -> Result<Self> {
         // Floats keep what lies outside 0..1; whole numbers cannot.
         let clamps = fourcc.format()?.component_bits <= 10;
@@ -103,11 +104,26 @@ impl Pass {
         for input in &inputs {
             program.set(gl, &format!("{}_size", input.name), size(input.size))?;
         }
-        for (declared, numbers) in values {
-            set(gl, &program, declared, numbers)?;
+        for setting in values {
+            if !set(gl, &program, &setting.uniform, &setting.numbers)? {
+                tracing::warn!(uniform = setting.uniform.name, "the shader declares it and does not use it");
+            }
         }
         let moves = program.has_uniform("time") || program.has_uniform("frame");
         Ok(Self { program, inputs, version, moves })
+    }
+
+    /// Gives the uniforms of `settings` that take a parameter its value.
+    ///
+    /// # Errors
+    /// As [`Program::set`].
+    pub fn update(&self, gl: &Gl, settings: &[Setting], parameters: &ParameterSet) -> Result<()> {
+        for setting in settings {
+            if let Some(numbers) = setting.parameter.as_deref().and_then(|name| parameters.value(name)) {
+                set(gl, &self.program, &setting.uniform, numbers)?;
+            }
+        }
+        Ok(())
     }
 
     /// Its inputs, in the order of the textures that [`draw`](Pass::draw) takes.
@@ -245,7 +261,8 @@ fn at_author(shader: &Shader, inputs: &[PassInput], error: Error) -> Error {
     error.with_hint(format!("inputs of this pass are functions: {inputs}; a name of your own must be declared above"))
 }
 
-fn set(gl: &Gl, program: &Program, declared: &Declared, numbers: &[f64]) -> Result<()> {
+/// Sets a uniform; `false` where the program does not use it.
+fn set(gl: &Gl, program: &Program, declared: &Declared, numbers: &[f64]) -> Result<bool> {
     fn array<const N: usize>(numbers: &[f64]) -> Option<[f32; N]> {
         numbers.iter().map(|number| *number as f32).collect::<Vec<_>>().try_into().ok()
     }
@@ -270,10 +287,7 @@ fn set(gl: &Gl, program: &Program, declared: &Declared, numbers: &[f64]) -> Resu
         let detail = format!("{} {}: values of this type cannot be set", declared.kind, declared.name);
         return Err(Error::unsupported("uniform", detail).with_hint("use float, vec2 to vec4, int, bool, mat3 or mat4"));
     };
-    if !program.set(gl, &declared.name, value)? {
-        tracing::warn!(uniform = declared.name, "the shader declares it and does not use it");
-    }
-    Ok(())
+    program.set(gl, &declared.name, value)
 }
 
 /// How one texture is read.

@@ -15,12 +15,81 @@ use crate::layout::Size;
 use super::description::{Description, Filter, FrameRange, Pass, Rate, Uniform, did_you_mean};
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
+use super::parameters::ParameterSet;
 use super::shader::{Declared, Shader};
 use super::sink::Shape;
 use super::source::Opened;
 
 /// Uniforms that every shader has.
 pub const BUILT_IN: [&str; 3] = ["time", "frame", "resolution"];
+
+/// A uniform and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The uniform.
+    pub uniform: Declared,
+    /// Its numbers; those that the parameter begins with, where one is named.
+    pub numbers: Vec<f64>,
+    /// The parameter whose value it takes.
+    pub parameter: Option<String>,
+}
+
+/// What may change while a pipeline runs: shaders and values.
+pub struct Programs {
+    /// Shaders, as the passes of the graph; `None` for a pass that only copies.
+    pub shaders: Vec<Option<Arc<Shader>>>,
+    /// Values of uniforms, as the passes of the graph.
+    pub uniforms: Vec<Vec<Setting>>,
+    /// Parameters with the values that they begin with.
+    pub parameters: ParameterSet,
+}
+
+impl Programs {
+    /// Reads the shaders of `graph`, and holds the values of `description` against them.
+    ///
+    /// # Errors
+    /// `Config` and `Shader` with the place; those of the files.
+    pub fn new(description: &Description, graph: &Graph) -> Result<Self> {
+        let mut parameters = ParameterSet::new(description)?;
+        let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
+        let mut known: HashMap<std::path::PathBuf, Arc<Shader>> = HashMap::new();
+        for node in &graph.passes {
+            let Some(name) = &node.described else {
+                shaders.push(None);
+                uniforms.push(Vec::new());
+                continue;
+            };
+            let pass = &description.passes[name.as_str()];
+            let path = description.resolve(pass.shader.get_ref());
+            let shader = match known.get(&path) {
+                Some(shader) => shader.clone(),
+                None => {
+                    let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
+                        (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
+                            description.error(format!("pass.{name}.shader"), error.detail(), pass.shader.span())
+                        }
+                        _ => error,
+                    })?;
+                    let shader = Arc::new(shader);
+                    known.insert(path, shader.clone());
+                    shader
+                }
+            };
+            uniforms.push(values(description, name, pass, &shader, &mut parameters)?);
+            shaders.push(Some(shader));
+        }
+        for parameter in parameters.iter() {
+            let is_used = |pass: &Pass| {
+                let mut values = pass.uniforms.values();
+                values.any(|value| matches!(value.get_ref(), Uniform::Parameter(name) if *name == parameter.name))
+            };
+            if !description.passes.values().any(is_used) {
+                tracing::warn!(parameter = parameter.name, "no uniform refers to it");
+            }
+        }
+        Ok(Self { shaders, uniforms, parameters })
+    }
+}
 
 /// A checked pipeline.
 pub struct Plan {
@@ -33,7 +102,9 @@ pub struct Plan {
     /// Shaders, as the passes of the graph; `None` for a pass that only copies.
     pub shaders: Vec<Option<Arc<Shader>>>,
     /// Values of uniforms, as the passes of the graph.
-    pub uniforms: Vec<Vec<(Declared, Vec<f64>)>>,
+    pub uniforms: Vec<Vec<Setting>>,
+    /// Parameters with the values that they begin with.
+    pub parameters: ParameterSet,
     /// Passes, as in the graph, that can be drawn four pixels a fragment; where the CPU draws.
     pub four_wide: Vec<bool>,
     /// Frames per second of the run.
@@ -69,32 +140,7 @@ impl Plan {
         }
         let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
         let sizes = graph.sizes(description, &source_sizes)?;
-        let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
-        let mut known: HashMap<std::path::PathBuf, Arc<Shader>> = HashMap::new();
-        for node in &graph.passes {
-            let Some(name) = &node.described else {
-                shaders.push(None);
-                uniforms.push(Vec::new());
-                continue;
-            };
-            let pass = &description.passes[name.as_str()];
-            let path = description.resolve(pass.shader.get_ref());
-            let shader = match known.get(&path) {
-                Some(shader) => shader.clone(),
-                None => {
-                    let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
-                        (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
-                            description.error(format!("pass.{name}.shader"), error.detail(), pass.shader.span())
-                        }
-                        _ => error,
-                    })?;
-                    known.insert(path, Arc::new(shader.clone()));
-                    Arc::new(shader)
-                }
-            };
-            uniforms.push(values(description, name, pass, &shader)?);
-            shaders.push(Some(shader));
-        }
+        let Programs { shaders, uniforms, parameters } = Programs::new(description, &graph)?;
         let rate = description.rate.map(|rate| rate.0);
         let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
         let range = frames.or(description.frames.map(|frames| frames.0));
@@ -106,6 +152,7 @@ impl Plan {
             sizes,
             shaders,
             uniforms,
+            parameters,
             four_wide,
             rate,
             start,
@@ -141,6 +188,7 @@ impl Plan {
         Shape {
             size: self.sizes[pass],
             fourcc: self.graph.passes[pass].fourcc,
+            color: self.graph.passes[pass].color(self.sizes[pass]),
             rate: self.rate,
             frames: self.end.map(|end| end - self.start),
             held: self.graph.held(pass),
@@ -213,6 +261,7 @@ impl Plan {
                 if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
             lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
         }
+        lines.extend(self.parameters.describe());
         if !self.graph.unused.is_empty() {
             lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
         }
@@ -245,7 +294,13 @@ fn sampler_hint(name: &str) -> String {
 }
 
 /// The value of every uniform that the shader declares.
-fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -> Result<Vec<(Declared, Vec<f64>)>> {
+fn values(
+    description: &Description,
+    name: &str,
+    pass: &Pass,
+    shader: &Shader,
+    parameters: &mut ParameterSet,
+) -> Result<Vec<Setting>> {
     let is_built_in = |uniform: &str| {
         let sizes = pass.inputs.0.iter().any(|(input, _)| uniform.strip_suffix("_size") == Some(input.get_ref()));
         sizes || BUILT_IN.contains(&uniform)
@@ -263,20 +318,42 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
             return Err(description.error(key, detail, given.span()).with_hint(hint));
         };
         let wanted = uniform.components();
-        let numbers = value.get_ref().numbers().len();
-        if wanted != Some(numbers) {
-            let detail = match wanted {
-                Some(wanted) => format!("{numbers} numbers given, {} {given} has {wanted}", uniform.kind),
-                None => format!("{} {given} cannot be set from a description", uniform.kind),
+        let mut numbers = value.get_ref().numbers();
+        let mut whose = given.get_ref().clone();
+        if let Uniform::Parameter(parameter) = value.get_ref() {
+            whose = format!("${parameter}");
+            numbers = match parameters.value(parameter) {
+                Some(numbers) => numbers.to_vec(),
+                None => {
+                    let detail = format!("there is no parameter \"{parameter}\"");
+                    let hint = match parameters.iter().next() {
+                        Some(_) => parameters.nearest(parameter),
+                        None => format!("add [parameter.{parameter}] with default = …"),
+                    };
+                    return Err(description.error(key, detail, value.span()).with_hint(hint));
+                }
+            };
+        }
+        let count = numbers.len();
+        if wanted != Some(count) {
+            let detail = match (wanted, value.get_ref()) {
+                (Some(wanted), Uniform::Parameter(_)) => {
+                    format!("{whose} has {count} numbers, {} {given} has {wanted}", uniform.kind)
+                }
+                (Some(wanted), _) => format!("{count} numbers given, {} {given} has {wanted}", uniform.kind),
+                (None, _) => format!("{} {given} cannot be set from a description", uniform.kind),
             };
             let error = description.error(key, detail, value.span());
             return Err(if uniform.is_sampler() { error.with_hint(sampler_hint(given.get_ref())) } else { error });
         }
-        let whole = uniform.kind.starts_with(['i', 'u']) || uniform.kind == "bool";
+        let whole = uniform.kind.starts_with(['i', 'u', 'b']);
         let fits = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
-        if whole && !value.get_ref().numbers().iter().all(fits) {
+        if whole && !numbers.iter().all(fits) {
             let detail = format!("{} {given} takes whole numbers", uniform.kind);
             return Err(description.error(key, detail, value.span()));
+        }
+        if let (true, Uniform::Parameter(parameter)) = (whole, value.get_ref()) {
+            parameters.take_whole(parameter).map_err(|detail| description.error(key, detail, value.span()))?;
         }
     }
     let mut values = Vec::new();
@@ -290,8 +367,11 @@ fn values(description: &Description, name: &str, pass: &Pass, shader: &Shader) -
             };
             return Err(description.error(format!("pass.{name}.uniforms"), detail, span).with_hint(hint));
         };
-        let value: &Uniform = value.get_ref();
-        values.push((uniform.clone(), value.numbers()));
+        let (numbers, parameter) = match value.get_ref() {
+            Uniform::Parameter(name) => (parameters.value(name).unwrap_or_default().to_vec(), Some(name.clone())),
+            value => (value.numbers(), None),
+        };
+        values.push(Setting { uniform: uniform.clone(), numbers, parameter });
     }
     Ok(values)
 }

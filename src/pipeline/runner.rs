@@ -15,14 +15,14 @@ use std::time::Instant;
 use crate::board::{AllocatorKind, Board};
 use crate::color::Siting;
 use crate::device::Device;
-use crate::egl::{Context, Display};
+use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::gles::{Gl, Texture};
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
-use super::graph::Feed;
+use super::graph::{Feed, Graph};
 use super::pass::{self, Pass};
 use super::plan::Plan;
 use super::report::{Driver, Report, Times};
@@ -30,12 +30,15 @@ use super::{pass::PassInput, report};
 
 mod deliver;
 mod feed;
+pub mod live;
+mod planes;
 mod queue;
 mod target;
 pub mod trial;
 
 use deliver::SinkThread;
 use feed::SourceFeed;
+use live::Live;
 use target::Target;
 use trial::{Prover, Role, Trial};
 
@@ -51,11 +54,15 @@ pub struct Options {
     pub frames: Option<FrameRange>,
     /// Facts about the board, instead of the description's.
     pub board: Option<Board>,
+    /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
+    pub max_version: Option<(u8, u8)>,
     /// Set to true, no new frame is begun; those in flight are finished.
     pub stop: Arc<AtomicBool>,
     /// Asked before memory of a kind is imported into a driver: whether the driver lives through it. Without one the
     /// import is tried at once, and a driver that crashes ends this process.
     pub prover: Option<Box<dyn Prover>>,
+    /// What other threads see and change while the run goes on.
+    pub live: Option<Arc<Live>>,
     /// Told after each frame.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -97,7 +104,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let (driver, prepared) = std::thread::scope(|scope| {
         let driver = scope.spawn(|| {
             let display = Display::open(&device)?;
-            Context::new(&display)
+            Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
         let prepared = Plan::new(description, options.frames).and_then(|plan| {
             let staged = target::stage(&device, &plan)?;
@@ -111,6 +118,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let job = Job {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
+        live: options.live.unwrap_or_default(),
         device: &device,
         prover: options.prover.as_deref(),
         driver: Trial::driver(&gl, context.display()),
@@ -124,6 +132,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
 struct Job<'a> {
     require: bool,
     stop: &'a AtomicBool,
+    live: Arc<Live>,
     device: &'a Device,
     prover: Option<&'a dyn Prover>,
     /// Who draws, for proofs.
@@ -150,12 +159,19 @@ impl<'a> Job<'a> {
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
         let filters: Vec<Option<Filter>> =
             (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan { graph, sources, sizes, shaders, uniforms, mut four_wide, rate, start, end, draw } = plan;
+        let Plan { graph, sources, sizes, shaders, uniforms, mut parameters, mut four_wide, rate, start, end, draw } =
+            plan;
+        let live = self.live.clone();
+        parameters.keep_values_of(&live.parameters.snapshot());
+        live.parameters.replace(parameters);
+        // Nothing has been given to the passes yet.
+        let mut seen = u64::MAX;
         four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
                 fourcc: graph.passes[pass].fourcc,
+                color: graph.passes[pass].color(sizes[pass]),
                 rate,
                 frames: end.map(|end| end - start),
                 held: graph.held(pass),
@@ -201,7 +217,7 @@ impl<'a> Job<'a> {
                 }
                 inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
             }
-            let target = (sizes[index], node.fourcc);
+            let target = (sizes[index], planes::drawn_format(gl, node.fourcc)?);
             passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
@@ -214,6 +230,24 @@ impl<'a> Job<'a> {
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
         let mut submit = vec![Times::default(); passes.len()];
+        let facts = Report {
+            start_seconds,
+            driver: self.driver(gl),
+            fence: gl.fence_ways().out.to_string(),
+            fence_into: gl.fence_ways().into.to_string(),
+            board: self.device.board().name.clone(),
+            unused: graph.unused.clone(),
+            passes: (0..passes.len())
+                .map(|index| report::Pass {
+                    name: graph.passes[index].name.clone(),
+                    target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
+                    glsl: passes[index].version().into(),
+                    pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
+                    submit: Times::default(),
+                })
+                .collect(),
+            ..Report::default()
+        };
         let mut done = 0u64;
         let mut interrupted = false;
         let total = draw.count();
@@ -228,6 +262,11 @@ impl<'a> Job<'a> {
             }
             if ended {
                 break;
+            }
+            if let Some(parameters) = live.parameters.changed(&mut seen) {
+                for (pass, settings) in passes.iter().zip(&uniforms) {
+                    pass.update(gl, settings, &parameters)?;
+                }
             }
             let seconds = rate.timestamp_ns(frame) as f64 * 1e-9;
             for (index, pass) in passes.iter().enumerate() {
@@ -247,6 +286,7 @@ impl<'a> Job<'a> {
                 }
                 targets[index].bind(gl)?;
                 pass.draw(gl, &textures, frame, seconds)?;
+                targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
             let wants = |pass: usize, frame: u64| {
@@ -268,6 +308,14 @@ impl<'a> Job<'a> {
                 }
             }
             done += 1;
+            live.count(done);
+            if live.is_wanted() {
+                let mut report = so_far(&facts, done, begun, &submit);
+                report.sources.extend(feeds.iter().map(SourceFeed::so_far));
+                report.sinks.extend(sinks.iter().map(|sink| sink.so_far(sink_edge(&graph, &targets, sink.pass))));
+                report.parameters = live.parameters.snapshot().into();
+                live.publish(report);
+            }
             if let Some(progress) = &mut progress {
                 progress(Progress { done, total, finished: false });
             }
@@ -284,32 +332,15 @@ impl<'a> Job<'a> {
             progress(Progress { done, total, finished: true });
         }
 
-        let mut report = Report {
-            frames: done,
-            interrupted,
-            start_seconds,
-            driver: self.driver(gl),
-            fence: gl.fence_ways().out.to_string(),
-            fence_into: gl.fence_ways().into.to_string(),
-            board: self.device.board().name.clone(),
-            unused: graph.unused.clone(),
-            ..Report::default()
-        };
+        let mut report = so_far(&facts, done, begun, &submit);
+        report.interrupted = interrupted;
+        report.parameters = live.parameters.snapshot().into();
         // A source that failed made the loop end like one that is at its end: its error comes first.
         for feed in feeds {
             report.sources.push(feed.finish()?);
         }
         gl.check()?;
-        for (index, pass) in passes.iter().enumerate() {
-            report.passes.push(report::Pass {
-                name: graph.passes[index].name.clone(),
-                target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
-                glsl: pass.version().into(),
-                pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
-                submit: submit[index],
-            });
-        }
-        let edges: Vec<_> = targets.iter().map(|target| target.edge().cloned().unwrap_or_default()).collect();
+        let edges: Vec<_> = sinks.iter().map(|sink| sink_edge(&graph, &targets, sink.pass)).collect();
         // The driver ends while the sinks write what they have.
         drop((passes, targets, current, self));
         if !sinks.iter().any(SinkThread::has_failed) {
@@ -323,13 +354,10 @@ impl<'a> Job<'a> {
                 .find_map(SinkThread::give_up)
                 .unwrap_or_else(|| Error::failed("sink", "it ended early")));
         }
-        for sink in sinks {
-            let mut edge = edges[sink.pass].clone();
-            edge.input = graph.passes[sink.pass].name.clone();
+        for (sink, edge) in sinks.into_iter().zip(edges) {
             report.sinks.push(sink.finish(edge)?);
         }
-        report.seconds = begun.elapsed().as_secs_f64();
-        report.frames_per_second = if report.seconds > 0.0 { done as f64 / report.seconds } else { 0.0 };
+        report.time(begun);
         Ok(report)
     }
 
@@ -375,4 +403,19 @@ impl<'a> Job<'a> {
             software: caps.is_software,
         }
     }
+}
+
+/// The report of a run that goes on, without its edges.
+fn so_far(facts: &Report, done: u64, begun: Instant, submit: &[Times]) -> Report {
+    let mut report = Report { frames: done, ..facts.clone() };
+    report.time(begun);
+    for (pass, submit) in report.passes.iter_mut().zip(submit) {
+        pass.submit = submit.clone();
+    }
+    report
+}
+
+/// What is known of a sink before it has written anything.
+fn sink_edge(graph: &Graph, targets: &[Target], pass: usize) -> report::Edge {
+    report::Edge { input: graph.passes[pass].name.clone(), ..targets[pass].edge().cloned().unwrap_or_default() }
 }

@@ -30,6 +30,8 @@ pub struct Shape {
     pub size: Size,
     /// Format of every picture.
     pub fourcc: Fourcc,
+    /// What the numbers mean.
+    pub color: Color,
     /// Pictures per second.
     pub rate: Rate,
     /// How many pictures will come, where it is known.
@@ -172,10 +174,26 @@ impl Plan {
     /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG file.
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
-        if matches!(self.kind, SinkKind::Png | SinkKind::Y4m) {
-            Picker::new(format)?;
+        match self.kind {
+            SinkKind::Png if format.is_yuv() => {
+                let detail = format!("{}: PNG files are RGB", format.name);
+                return Err(Error::unsupported("format", detail)
+                    .with_hint("read a pass without `format`, which is RGB; y4m and raw files take YUV"));
+            }
+            SinkKind::Y4m if format.is_yuv() => {
+                y4m::planes::check(shape.fourcc, shape.color)?;
+                let said = self.color.over(shape.color);
+                if said != shape.color {
+                    let detail = format!("the pass makes {} with colours of its own", format.name);
+                    return Err(Error::invalid("color", detail).with_hint("move `color` from the sink to the pass"));
+                }
+            }
+            SinkKind::Png | SinkKind::Y4m => {
+                Picker::new(format)?;
+            }
+            _ => {}
         }
-        if self.kind == SinkKind::Y4m {
+        if self.kind == SinkKind::Y4m && !format.is_yuv() {
             y4m::check(self.y4m_color(shape.size))?;
         }
         if let (SinkKind::Png, Some(file)) = (self.kind, &self.file) {
@@ -205,6 +223,9 @@ impl Plan {
             SinkKind::Null => Box::new(Null(Written::default())),
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered)?),
             SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?)?),
+            SinkKind::Y4m if shape.fourcc.format()?.is_yuv() => {
+                Box::new(y4m::planes::PlanesWriter::create(&file, shape)?)
+            }
             SinkKind::Y4m => {
                 let color = self.y4m_color(shape.size);
                 Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?)?)

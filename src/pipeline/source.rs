@@ -15,6 +15,7 @@ use crate::layout::{Layout, Size};
 
 use super::description::{Description, Rate, Source, SourceKind};
 
+pub mod cube;
 pub mod image;
 pub mod pattern;
 pub mod raw;
@@ -172,7 +173,7 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
         None => kind_of(&path).ok_or_else(|| {
             description
                 .error(key("file"), "the extension does not say what the file is", file.span())
-                .with_hint("add kind = \"y4m\", \"raw\" or \"image\"")
+                .with_hint("add kind = \"y4m\", \"raw\", \"image\" or \"cube\"")
         })?,
     };
     if kind != SourceKind::Raw {
@@ -183,12 +184,14 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
         }
     }
     match kind {
-        SourceKind::Image if stream => {
-            let detail = "images are read from files, not from streams";
+        SourceKind::Image | SourceKind::Cube if stream => {
+            let what = if kind == SourceKind::Image { "images" } else { "tables" };
+            let detail = format!("{what} are read from files, not from streams");
             Err(description.error(key("file"), detail, file.span()))
         }
         SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path)?)),
         SourceKind::Image => Ok(Box::new(image::ImageReader::open(&path)?)),
+        SourceKind::Cube => Ok(Box::new(cube::CubeReader::open(&path)?)),
         SourceKind::Raw => {
             let missing = |what: &str, hint: &str| {
                 description.error(key(what), "a raw file does not say it", place.clone()).with_hint(hint.to_owned())
@@ -221,6 +224,7 @@ fn kind_of(path: &Path) -> Option<SourceKind> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
         "y4m" => Some(SourceKind::Y4m),
+        "cube" => Some(SourceKind::Cube),
         "png" | "jpg" | "jpeg" | "pbm" | "pgm" | "ppm" | "pnm" | "pam" => Some(SourceKind::Image),
         "raw" | "yuv" | "nv12" | "nv21" | "rgb" | "rgba" | "bgra" | "bin" => Some(SourceKind::Raw),
         _ => None,

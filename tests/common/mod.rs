@@ -5,6 +5,7 @@
 //! machine `dumb gbm dma-heap udmabuf gpu`.
 #![allow(dead_code)]
 
+pub mod bt;
 pub mod draw;
 pub mod pattern;
 

@@ -151,8 +151,9 @@ impl JsonSchema for Uniform {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let row = serde_json::json!({ "type": "array", "items": { "type": ["number", "boolean"] } });
         json_schema!({
-            "description": "A number, a boolean, or a list of numbers; matrices column by column.",
+            "description": "A number, a boolean, or a list of numbers, matrices column by column; or `\"$NAME\"`, the value of `[parameter.NAME]`.",
             "anyOf": [
+                { "type": "string", "pattern": "^\\$." },
                 { "type": ["number", "boolean"] },
                 { "type": "array", "items": { "anyOf": [{ "type": ["number", "boolean"] }, row] } },
             ],

@@ -204,15 +204,18 @@ pub enum Uniform {
     Bool(bool),
     /// `vec2`, `vec3`, `vec4`, `mat3`, `mat4` (column by column), or an array of floats.
     Numbers(Vec<f64>),
+    /// `"$NAME"`: the value of a parameter.
+    Parameter(String),
 }
 
 impl Uniform {
-    /// The numbers of the value; `true` is 1.
+    /// The numbers of the value; `true` is 1. A parameter's are not known here: none.
     pub fn numbers(&self) -> Vec<f64> {
         match self {
             Self::Number(number) => vec![*number],
             Self::Bool(value) => vec![f64::from(u8::from(*value))],
             Self::Numbers(numbers) => numbers.clone(),
+            Self::Parameter(_) => Vec::new(),
         }
     }
 
@@ -222,9 +225,13 @@ impl Uniform {
         struct One {
             value: Uniform,
         }
-        toml::from_str::<One>(&format!("value = {}", text.trim()))
-            .map(|one| one.value)
-            .map_err(|_| format!("\"{text}\" is no value of a uniform: a number, true, false, or [numbers]"))
+        if let Some(name) = text.trim().strip_prefix('$').filter(|name| !name.is_empty()) {
+            return Ok(Self::Parameter(name.to_owned()));
+        }
+        // A line feed would begin another key.
+        let one = if text.contains('\n') { None } else { toml::from_str(&format!("value = {}", text.trim())).ok() };
+        one.map(|one: One| one.value)
+            .ok_or_else(|| format!("\"{text}\" is no value of a uniform: a number, true, false, or [numbers]"))
     }
 }
 
@@ -234,7 +241,13 @@ impl<'de> Deserialize<'de> for Uniform {
         impl<'de> Visitor<'de> for UniformVisitor {
             type Value = Uniform;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, true, false, or an array of numbers")
+                f.write_str("a number, true, false, an array of numbers, or \"$NAME\" of a parameter")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Uniform, E> {
+                match text.strip_prefix('$') {
+                    Some(name) if !name.is_empty() => Ok(Uniform::Parameter(name.to_owned())),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
             }
             fn visit_bool<E: de::Error>(self, value: bool) -> Result<Uniform, E> {
                 Ok(Uniform::Bool(value))
@@ -250,6 +263,10 @@ impl<'de> Deserialize<'de> for Uniform {
                 while let Some(value) = sequence.next_element::<Uniform>()? {
                     match value {
                         Uniform::Numbers(inner) => numbers.extend(inner),
+                        Uniform::Parameter(name) => {
+                            let words = format!("\"${name}\" stands for a whole value, not for a number in an array");
+                            return Err(de::Error::custom(words));
+                        }
                         single => numbers.extend(single.numbers()),
                     }
                 }

@@ -2,8 +2,8 @@
 //!
 //! In: [`Delivery`]. Out: what the sink has written, or its error. Not here: file formats (`sink`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::buffer::Access;
@@ -23,7 +23,9 @@ pub(super) struct SinkThread<'scope> {
     plan: Plan,
     queue: Sender<Delivery>,
     failed: Arc<AtomicBool>,
-    thread: ScopedJoinHandle<'scope, Result<(Written, Times)>>,
+    /// Times of the thread: one a picture.
+    work: Arc<Mutex<Times>>,
+    thread: ScopedJoinHandle<'scope, Result<Written>>,
 }
 
 impl<'scope> SinkThread<'scope> {
@@ -39,14 +41,16 @@ impl<'scope> SinkThread<'scope> {
         let (queue, pictures) = queue(plan.queue, plan.when_full);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();
+        let work = Arc::default();
+        let times = Arc::clone(&work);
         let thread = scope.spawn(move || {
-            let result = write_all(writer.as_mut(), &pictures);
+            let result = write_all(writer.as_mut(), &pictures, &times);
             if result.is_err() {
                 flag.store(true, Ordering::Release);
             }
             result
         });
-        Ok(Self { pass, every: plan.every, plan, queue, failed, thread })
+        Ok(Self { pass, every: plan.every, plan, queue, failed, work, thread })
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -75,8 +79,16 @@ impl<'scope> SinkThread<'scope> {
         self.queue.commit();
         let dropped = self.queue.dropped();
         let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (written, work) = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
+        let written = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, dropped, work, ..edge })
+    }
+
+    /// What has been written so far; the bytes are known at the end.
+    pub(super) fn so_far(&self, edge: Edge) -> Edge {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let dropped = self.queue.dropped();
+        Edge { name: self.plan.name.clone(), pictures: work.count, dropped, work, ..edge }
     }
 }
 
@@ -91,23 +103,24 @@ pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) ->
     Ok(())
 }
 
-fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>) -> Result<(Written, Times)> {
-    let mut work = Times::default();
+fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mutex<Times>) -> Result<Written> {
     loop {
         let Delivery { frame, lease, fence } = match pictures.next() {
             Next::Picture(delivery) => delivery,
             Next::Finished => {
                 writer.end()?;
                 let written = if pictures.may_commit() { writer.finish()? } else { Written::default() };
-                return Ok((written, work));
+                return Ok(written);
             }
             // The run failed elsewhere: the writer is dropped, and with it its temporary files.
-            Next::GivenUp => return Ok((Written::default(), work)),
+            Next::GivenUp => return Ok(Written::default()),
         };
         if let Some(fence) = fence {
             fence.wait(Some(HANG))?;
         }
         let map = lease.buffer.map(Access::Read)?;
-        work.measure(|| writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame }))?;
+        let begun = std::time::Instant::now();
+        writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame })?;
+        work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
     }
 }

@@ -3,8 +3,8 @@
 //! In: an opened source. Out: textures with the picture of each frame.
 //! Not here: what the textures mean to a shader (`gles::yuv`).
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -56,7 +56,9 @@ pub(super) struct SourceFeed<'scope> {
     seen: bool,
     filled: Option<Receiver<Result<usize>>>,
     free: Option<Sender<Free>>,
-    thread: Option<ScopedJoinHandle<'scope, Times>>,
+    thread: Option<ScopedJoinHandle<'scope, ()>>,
+    /// Times of the thread.
+    work: Arc<Mutex<Times>>,
 }
 
 impl<'scope> SourceFeed<'scope> {
@@ -102,7 +104,8 @@ impl<'scope> SourceFeed<'scope> {
             // The receiver lives in this function.
             let _ = free.send(Free { slot, fence: None });
         }
-        let thread = Reading { source, buffers: buffers.clone(), frames, stop: job.stop };
+        let work = Arc::default();
+        let thread = Reading { source, buffers: buffers.clone(), frames, stop: job.stop, work: Arc::clone(&work) };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy: reason.is_none(),
@@ -118,6 +121,7 @@ impl<'scope> SourceFeed<'scope> {
             filled: Some(filled),
             free: Some(free),
             thread: Some(thread),
+            work,
         })
     }
 
@@ -191,9 +195,15 @@ impl<'scope> SourceFeed<'scope> {
         self.filled = None;
         self.free = None;
         if let Some(thread) = self.thread.take() {
-            self.edge.work = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
-        Ok(self.edge.clone())
+        Ok(self.so_far())
+    }
+
+    /// What has been read so far.
+    pub(super) fn so_far(&self) -> Edge {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Edge { work, ..self.edge.clone() }
     }
 }
 
@@ -203,11 +213,11 @@ struct Reading<'a> {
     buffers: Vec<Buffer>,
     frames: FrameSet,
     stop: &'a std::sync::atomic::AtomicBool,
+    work: Arc<Mutex<Times>>,
 }
 
 impl Reading<'_> {
-    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<usize>>) -> Times {
-        let mut work = Times::default();
+    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<usize>>) {
         for frame in self.frames.iter() {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 break;
@@ -219,7 +229,10 @@ impl Reading<'_> {
                 }
                 let buffer = &self.buffers[slot];
                 let mut map = buffer.map(Access::Write)?;
-                work.measure(|| self.source.read(frame, buffer.layout(), &mut map))
+                let begun = std::time::Instant::now();
+                let read = self.source.read(frame, buffer.layout(), &mut map);
+                self.work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
+                read
             };
             let message = match read() {
                 Ok(true) => Ok(slot),
@@ -231,7 +244,6 @@ impl Reading<'_> {
                 break;
             }
         }
-        work
     }
 }
 

@@ -18,11 +18,12 @@ use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::format::Fourcc;
 use crate::gles::{self, Framebuffer, Gl, InputBinding, Mark, PackRing, Texture, TextureOptions};
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
 use super::super::plan::Plan;
 use super::super::report::Edge;
 use super::super::sink::Shape;
+use super::planes::{Planes, drawn_format, read_back_memory};
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
@@ -51,7 +52,7 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
             }
             // Without a node and without udmabuf the CPU draws.
             for _ in 0..read_back_buffers(&shape, true) {
-                let buffer = tight_memory(device, shape.size, Fourcc::ABGR8888)?;
+                let buffer = read_back_memory(device, &shape)?;
                 buffer.populate()?;
                 staged.0[sink.pass].push(buffer);
             }
@@ -77,9 +78,12 @@ fn read_back_buffers(shape: &Shape, is_software: bool) -> usize {
     no_more_than_frames(shape, if is_software { 2 } else { BUFFERS } + shape.held)
 }
 
-/// Memory for the CPU alone, without padding: what uploads and read-back like best.
+/// Memory for the CPU alone, without padding (rows of YUV planes: to four bytes): what uploads and read-back like best.
 pub(super) fn tight_memory(device: &Device, size: Size, fourcc: Fourcc) -> Result<Buffer> {
     let request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE);
+    // Planes are read back as texels of four bytes.
+    let stride_align_bytes = if fourcc.format()?.is_yuv() { 4 } else { 1 };
+    let request = request.constrain(Constraints { stride_align_bytes, ..Constraints::NONE })?;
     let memfd = device.allocators(AllocatorKind::Memfd)?;
     let memfd = memfd.first().ok_or_else(|| Error::unsupported("memfd", "this machine has no memory files"))?;
     memfd.allocate(&request)
@@ -145,7 +149,7 @@ enum Out {
     /// wait for everything that was handed over, and then nobody would draw while pixels are copied.
     Late { circle: Circle, pending: VecDeque<(u64, usize)>, drawn: Option<Mark> },
     /// Likewise through pixel-pack buffers, where a GPU copies by itself.
-    Packed { circle: Circle, ring: PackRing, pending: VecDeque<u64> },
+    Packed { circle: Circle, rings: Vec<PackRing>, pending: VecDeque<u64> },
 }
 
 /// The target of a pass.
@@ -153,6 +157,9 @@ pub(super) struct Target {
     size: Size,
     fourcc: Fourcc,
     framebuffers: Vec<Framebuffer>,
+    /// YUV formats: what is drawn from the framebuffer, and handed out instead of it. As many sets as there are buffers,
+    /// or framebuffers.
+    planes: Option<Planes>,
     current: usize,
     out: Out,
     edge: Option<Edge>,
@@ -171,9 +178,11 @@ impl Target {
     ) -> Result<Self> {
         let Shape { size, fourcc, .. } = *shape;
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
+        let drawn = drawn_format(gl, fourcc)?;
         let Some(memory) = memory else {
-            let framebuffers = vec![plain(gl, size, fourcc)?];
-            return Ok(Self { size, fourcc, framebuffers, current: 0, out: Out::Nowhere, edge: None });
+            let framebuffers = vec![plain(gl, size, drawn)?];
+            let out = Out::Nowhere;
+            return Ok(Self { size, fourcc, framebuffers, planes: None, current: 0, out, edge: None });
         };
         let mut edge = Edge {
             name: format!("target of {name}"),
@@ -183,11 +192,14 @@ impl Target {
             ..Edge::default()
         };
         match import_all(gl, job, shape) {
-            Ok((framebuffers, buffers)) => {
+            Ok(Made { framebuffers, planes, buffers }) => {
                 describe(&mut edge, &buffers);
+                if let Some(planes) = &planes {
+                    edge.binding = planes.way().to_string();
+                }
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
-                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+                Ok(Self { size, fourcc, framebuffers, planes, current: 0, out, edge: Some(edge) })
             }
             Err(reason) => {
                 let reason_text = reason.to_string();
@@ -195,7 +207,7 @@ impl Target {
                 edge.path = "copy".into();
                 edge.reason = Some(reason_text);
                 let format = fourcc.format()?;
-                if format.component_bits != 8 {
+                if format.component_bits != 8 && !format.is_yuv() {
                     let detail = format!("{fourcc} {size}: glReadPixels gives 8 bits a component only");
                     return Err(Error::unsupported("format", detail)
                         .in_context(name)
@@ -204,21 +216,27 @@ impl Target {
                 let mut memory = memory;
                 let caps = gl.caps();
                 for _ in memory.len()..read_back_buffers(shape, caps.is_software) {
-                    memory.push(tight_memory(job.device, size, Fourcc::ABGR8888)?);
+                    memory.push(read_back_memory(job.device, shape)?);
                 }
                 describe(&mut edge, &memory);
                 let circle = Circle::new(memory);
                 let several = buffers_for(shape) > 1 && !caps.is_software;
-                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, fourcc) };
-                let framebuffers = (0..if several { 2 } else { 1 }).map(|_| make()).collect::<Result<_>>()?;
+                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, drawn) };
+                let sets = if several { 2 } else { 1 };
+                let framebuffers = (0..sets).map(|_| make()).collect::<Result<_>>()?;
+                let planes = if format.is_yuv() { Some(Planes::to_read_back(gl, shape, sets)?) } else { None };
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
                     edge.binding = "pixel-pack buffers".into();
-                    Out::Packed { circle, ring: PackRing::new(gl, size, 2)?, pending: VecDeque::new() }
+                    let rings = match &planes {
+                        Some(planes) => planes.rings(gl, 2)?,
+                        None => vec![PackRing::new(gl, size, 2)?],
+                    };
+                    Out::Packed { circle, rings, pending: VecDeque::new() }
                 } else {
                     edge.binding = "glReadPixels".into();
                     Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
-                Ok(Self { size, fourcc, framebuffers, current: 0, out, edge: Some(edge) })
+                Ok(Self { size, fourcc, framebuffers, planes, current: 0, out, edge: Some(edge) })
             }
         }
     }
@@ -244,7 +262,20 @@ impl Target {
     }
 
     pub(super) fn bind(&self, gl: &Gl) -> Result<()> {
-        self.framebuffers[self.current].bind(gl)
+        self.picture().bind(gl)
+    }
+
+    /// What the pass draws into: with planes over mapped memory there is one for all buffers.
+    fn picture(&self) -> &Framebuffer {
+        &self.framebuffers[self.current % self.framebuffers.len()]
+    }
+
+    /// The pass has drawn: draws the planes from its picture, where there are any.
+    pub(super) fn drawn(&self, gl: &Gl) -> Result<()> {
+        match &self.planes {
+            Some(planes) => planes.draw(gl, self.picture(), self.current),
+            None => Ok(()),
+        }
     }
 
     /// The frame has been drawn. Gives what is ready for the sinks.
@@ -273,9 +304,15 @@ impl Target {
                 // All but this frame's; with one framebuffer also this one's, before it is drawn over.
                 usize::from(self.framebuffers.len() > 1 && wanted)
             }
-            Out::Packed { ring, pending, .. } => {
+            Out::Packed { rings, pending, .. } => {
                 if wanted {
-                    ring.start(gl, &self.framebuffers[self.current])?;
+                    let from = match &self.planes {
+                        Some(planes) => planes.set(self.current),
+                        None => std::slice::from_ref(&self.framebuffers[self.current]),
+                    };
+                    for (ring, framebuffer) in rings.iter_mut().zip(from) {
+                        ring.start(gl, framebuffer)?;
+                    }
                     pending.push_back(frame);
                 }
                 usize::from(wanted)
@@ -309,12 +346,18 @@ impl Target {
             let frame = match &mut self.out {
                 Out::Late { pending, .. } => {
                     let Some((frame, framebuffer)) = pending.pop_front() else { return Ok(deliveries) };
-                    gles::read_pixels(gl, &self.framebuffers[framebuffer], map.plane_mut(0))?;
+                    match &mut self.planes {
+                        Some(planes) => planes.read(gl, framebuffer, &mut map)?,
+                        None => gles::read_pixels(gl, &self.framebuffers[framebuffer], map.plane_mut(0))?,
+                    }
                     frame
                 }
-                Out::Packed { ring, pending, .. } => {
+                Out::Packed { rings, pending, .. } => {
                     let Some(frame) = pending.pop_front() else { return Ok(deliveries) };
-                    ring.finish(gl, map.plane_mut(0))?;
+                    match &mut self.planes {
+                        Some(planes) => planes.finish(gl, rings, &mut map)?,
+                        None => drop(rings[0].finish(gl, map.plane_mut(0))?),
+                    }
                     frame
                 }
                 Out::Nowhere | Out::Mapped(_) => return Ok(deliveries),
@@ -327,11 +370,11 @@ impl Target {
 
     /// The texture with the current frame's picture, for other passes.
     pub(super) fn textures(&self) -> Result<Vec<&Texture>> {
-        let texture = self.framebuffers[self.current].texture();
+        let texture = self.picture().texture();
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
-    /// How a shader reads the picture.
+    /// How a shader reads the picture: of a YUV format that from which its planes are drawn.
     pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
         // Components that were drawn come back in their own places, whatever the order of the bytes.
         let alpha = self.fourcc.format().is_ok_and(|format| format.has_alpha);
@@ -339,9 +382,10 @@ impl Target {
         (InputBinding::Rgb { swizzle }, Color::SRGB, self.size, vec![gles::Filter::Nearest])
     }
 
-    /// What the sinks get: read-back is always bytes R, G, B, A.
+    /// What the sinks get: read-back is bytes R, G, B, A, or planes.
     pub(super) fn delivered(&self, shape: &Shape) -> (Shape, Fourcc) {
         match self.out {
+            _ if self.planes.is_some() => (*shape, shape.fourcc),
             Out::Mapped(_) | Out::Nowhere => (*shape, shape.fourcc),
             Out::Late { .. } | Out::Packed { .. } => (*shape, Fourcc::ABGR8888),
         }
@@ -369,8 +413,15 @@ fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
     Framebuffer::new(gl, Texture::new(gl, size, &options)?)
 }
 
+/// Memory that the GPU draws into, and how.
+pub(super) struct Made {
+    framebuffers: Vec<Framebuffer>,
+    planes: Option<Planes>,
+    buffers: Vec<Buffer>,
+}
+
 /// Memory that the GPU draws into and the CPU maps, proved with a colour.
-fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<Made> {
     job.import_first(|kind, refusals| {
         let survives = || job.survives(Role::Target, kind, shape.fourcc, shape.size);
         import_kind(gl, job.device, shape, kind, survives)
@@ -386,7 +437,12 @@ pub(super) fn import_kind(
     shape: &Shape,
     kind: AllocatorKind,
     survives: impl FnOnce() -> Result<()>,
-) -> Result<(Vec<Framebuffer>, Vec<Buffer>)> {
+) -> Result<Made> {
+    if shape.fourcc.format()?.is_yuv() {
+        let (planes, buffers) = Planes::import(gl, device, shape, (kind, buffers_for(shape)), survives)?;
+        let framebuffers = vec![plain(gl, shape.size, drawn_format(gl, shape.fourcc)?)?];
+        return Ok(Made { framebuffers, planes: Some(planes), buffers });
+    }
     let request = Request::new(shape.size, shape.fourcc)
         .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
         .only(kind)
@@ -399,7 +455,7 @@ pub(super) fn import_kind(
         framebuffers.push(Framebuffer::new(gl, Texture::from_image(gl, &image)?)?);
     }
     prove(gl, &framebuffers[0], &buffers[0])?;
-    Ok((framebuffers, buffers))
+    Ok(Made { framebuffers, planes: None, buffers })
 }
 
 /// Clears the target to a colour and looks for it at the first and the last byte of the memory.

@@ -157,7 +157,8 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
             feed::try_import(&gl, device, &info, allocator, trial.role == Role::External)
         }
         Role::Target => {
-            let shape = Shape { size, fourcc, rate: Rate::DEFAULT, frames: Some(1), held: 0 };
+            let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
+            let shape = Shape { size, fourcc, color, rate: Rate::DEFAULT, frames: Some(1), held: 0 };
             target::import_kind(&gl, device, &shape, allocator, || Ok(())).map(|_| ())
         }
     }

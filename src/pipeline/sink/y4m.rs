@@ -1,7 +1,8 @@
 //! YUV4MPEG2, 4:2:0, 8 bits: what ordinary players and encoders open.
 //!
 //! In: mapped pictures of 8-bit RGB formats; alpha is left out. Out: one file or stream.
-//! Not here: conversion on the GPU; a frame of 1280x720 takes the CPU a few milliseconds, beside the drawing.
+//! Not here: pictures that are YUV already ([`planes`]); a conversion of 1280x720 takes the CPU a few milliseconds,
+//! beside the drawing.
 //!
 //! Chroma siting left: [1 2 1] / 4 across and [1 1] / 2 down, so that a sample sits on its luma column between the rows.
 //! Siting center: the mean of the four. Edges repeat. Rounded once, at the end.
@@ -15,6 +16,8 @@ use crate::layout::Size;
 use super::super::description::Rate;
 use super::output::Sequence;
 use super::{Picker, Picture, Writer, Written};
+
+pub mod planes;
 
 /// Fails where y4m has no name for the siting.
 pub(super) fn check(color: Color) -> Result<()> {
@@ -42,16 +45,17 @@ impl Y4mWriter {
         check(color)?;
         let mut output = Sequence::create(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
-        let range = if color.range == Range::Full { "FULL" } else { "LIMITED" };
-        let Size { width, height } = size;
-        let Rate { numerator, denominator } = rate;
-        output.write_all(
-            format!("YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C{siting} XCOLORRANGE={range}\n")
-                .as_bytes(),
-        )?;
+        output.write_all(header(size, rate, siting, color).as_bytes())?;
         let converter = Converter::new(size, color, picker);
         Ok(Self { output, converter, frame: Vec::new() })
     }
+}
+
+fn header(size: Size, rate: Rate, space: &str, color: Color) -> String {
+    let range = if color.range == Range::Full { "FULL" } else { "LIMITED" };
+    let Size { width, height } = size;
+    let Rate { numerator, denominator } = rate;
+    format!("YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C{space} XCOLORRANGE={range}\n")
 }
 
 impl Writer for Y4mWriter {
