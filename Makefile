@@ -12,6 +12,7 @@ demo:
 
 test:
 	scripts/setup test
+	tests/slurm/setup
 	tests/run
 
 bench:

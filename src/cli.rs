@@ -1,7 +1,8 @@
 //! The command line: arguments in, words and an exit code out.
 //!
 //! In: arguments, the environment. Out: pictures on standard output only where a sink says `-`; everything for people
-//! on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong description.
+//! on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong description, 3 frames are missing
+//! (`merge`).
 //! Not here: any work (the library does it).
 
 use std::io::IsTerminal;
@@ -12,6 +13,7 @@ use darkframe::error::{Error, ErrorKind};
 
 mod check;
 mod diagnostic;
+mod merge;
 mod probe;
 mod prove;
 mod run;
@@ -38,6 +40,8 @@ enum Command {
     Run(run::Arguments),
     /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
     Check(check::Arguments),
+    /// Join the shards of a job, or say which frames are missing.
+    Merge(merge::Arguments),
     /// Print the JSON Schema of pipeline files, for editors; or the reference of every key.
     Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
+        Command::Merge(arguments) => merge::run(arguments, output),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),

@@ -6,14 +6,19 @@
 pub mod description;
 pub mod frames;
 pub mod graph;
+pub mod identity;
+pub mod manifest;
+pub mod merge;
 pub mod parameters;
 pub mod pass;
 pub mod plan;
 #[cfg(feature = "schema")]
 pub mod reference;
 pub mod report;
+pub mod resume;
 pub mod runner;
 pub mod shader;
+pub mod shard;
 pub mod sink;
 pub mod source;
 

@@ -1,7 +1,9 @@
 //! The examples run, and print what is so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use darkframe::pipeline::Description;
 
 /// The example beside this test's binary: `cargo test` builds both.
 fn example(name: &str) -> String {
@@ -34,4 +36,75 @@ fn render_has_its_bottom_right_where_it_should_be() {
 fn hand_on_reaches_the_child_and_back() {
     let text = example("hand_on");
     assert!(text.contains("wrote [72, 105, 33, 255]"), "{text}");
+}
+
+/// A pipeline's file for a sink, as its first frame names it.
+fn first_file(pattern: &str) -> String {
+    match pattern.split_once("%04d") {
+        Some((before, after)) => format!("{before}0000{after}"),
+        None => pattern.to_owned(),
+    }
+}
+
+/// The planes of the shipped clip as NV12, which one example reads.
+fn nv12_clip(to: &Path) {
+    let clip = std::fs::File::open(project("examples/media/clip.y4m")).unwrap();
+    let mut clip = y4m::decode(std::io::BufReader::new(clip)).unwrap();
+    let mut bytes = Vec::new();
+    for _ in 0..3 {
+        let frame = clip.read_frame().unwrap();
+        bytes.extend(frame.get_y_plane());
+        bytes.extend(frame.get_u_plane().iter().zip(frame.get_v_plane()).flat_map(|(u, v)| [*u, *v]));
+    }
+    std::fs::write(to, bytes).unwrap();
+}
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+#[test]
+fn every_pipeline_runs_and_leaves_pictures() {
+    let folder = std::env::temp_dir().join(format!("darkframe-examples-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let nv12 = folder.join("clip.nv12");
+    nv12_clip(&nv12);
+    let mut ran = 0;
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(project("examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_darkframe"));
+        command.current_dir(&folder).args(["run", "-q"]).arg(path);
+        if name == "raw-nv12.toml" {
+            command.arg("--set").arg(format!("source.camera.file={}", nv12.display()));
+        }
+        // An emulated processor is slow.
+        if std::env::var_os("DARKFRAME_VM").is_some() {
+            command.args(["--frames", "0..1"]);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("libEGL") && said.contains("not found") {
+            println!("SKIP {name}: {said}");
+            continue;
+        }
+        assert!(output.status.success(), "{name}: {}\n{said}", output.status);
+        let description = Description::open(path).unwrap();
+        for (sink, keys) in &description.sinks {
+            let Some(file) = &keys.file else { continue };
+            let file = folder.join(first_file(file.get_ref().to_str().unwrap()));
+            let bytes = std::fs::metadata(&file).unwrap_or_else(|error| panic!("{name}, {sink}: {error}")).len();
+            assert!(bytes > 1000, "{name}, {sink}: {bytes} bytes in {}", file.display());
+            if file.extension().is_some_and(|extension| extension == "png" || extension == "jpg") {
+                let picture = image::open(&file).unwrap_or_else(|error| panic!("{name}, {sink}: {error}")).into_rgb8();
+                let colors: std::collections::HashSet<_> = picture.pixels().map(|pixel| pixel.0).collect();
+                assert!(colors.len() > 50, "{name}, {sink}: {} colours", colors.len());
+            }
+        }
+        ran += 1;
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(ran >= 12, "{ran} pipelines ran");
 }

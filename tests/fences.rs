@@ -362,35 +362,6 @@ fn e02_a_failed_fence_does_not_hang_the_gpu() {
     });
 }
 
-/// Contexts of two threads on one display, a fence after every draw: Mesa's software rasteriser does not live through
-/// this with native fences (`egl::faults`).
-#[test]
-fn two_threads_make_fences_side_by_side() {
-    let device = Device::open(&Board::generic()).unwrap();
-    let Some(display) = or_skip("gpu", Display::open(&device)) else { return };
-    let draw = || {
-        for round in 0..20 {
-            let context = Context::new(&display).unwrap();
-            let gl = context.make_current().unwrap();
-            let target = Framebuffer::new(&gl, Texture::new(&gl, SIZE, &TextureOptions::default()).unwrap()).unwrap();
-            for frame in 0..20u8 {
-                target.bind(&gl).unwrap();
-                gl.clear([f32::from(frame) / 255.0; 4]);
-                if let Some(fence) = gl.fence().unwrap() {
-                    fence.wait(Some(LONG)).unwrap();
-                }
-                let mut pixels = vec![0; SIZE.pixels() as usize * 4];
-                darkframe::gles::read_pixels(&gl, &target, &mut pixels).unwrap();
-                assert!(pixels.iter().all(|byte| *byte == frame), "round {round}, frame {frame}");
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(draw);
-        draw();
-    });
-}
-
 /// A native fence of our own work is a sync_file that signals. On the software rasteriser they are left out, so a
 /// process of its own makes them, on one thread.
 #[test]

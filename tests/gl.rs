@@ -215,6 +215,36 @@ fn clear_and_draw_land_where_they_should() {
     with_both(clear_and_draw);
 }
 
+/// Contexts of two threads on one display, a fence after every draw: Mesa's software rasteriser does not live through
+/// this with native fences (`egl::faults`; with `DARKFRAME_NO_FAULT_RULES=1` it can be seen to die).
+#[test]
+fn two_threads_draw_and_make_fences_side_by_side() {
+    let display = display();
+    let draw = || {
+        for _ in 0..8 {
+            let context = Context::new(&display).unwrap();
+            let gl = context.make_current().unwrap();
+            let framebuffer = target(&gl, Size::new(128, 128));
+            let program = program(&gl, newest(&gl), &[], &body(newest(&gl), "vec4(df_uv, 0.0, 1.0)")).unwrap();
+            for frame in 0..30 {
+                framebuffer.bind(&gl).unwrap();
+                program.draw_triangle(&gl).unwrap();
+                if frame % 2 == 1 {
+                    // Nothing of this context is left to wait for: that is when the fault was seen.
+                    assert_eq!(read(&gl, &framebuffer)[..4], [1, 1, 0, 255]);
+                }
+                if let Some(fence) = gl.fence().unwrap() {
+                    fence.wait(Some(std::time::Duration::from_secs(10))).unwrap();
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(draw);
+        draw();
+    });
+}
+
 #[test]
 fn a_debug_robust_context_works() {
     let options = ContextOptions { debug: true, ..ContextOptions::default() };

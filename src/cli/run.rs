@@ -12,7 +12,9 @@ use clap::Args;
 use darkframe::board::Board;
 use darkframe::error::{Error, ErrorKind, Result};
 use darkframe::pipeline::description::{FrameRange, Require};
+use darkframe::pipeline::resume::JobOptions;
 use darkframe::pipeline::runner::{self, Options, Progress};
+use darkframe::pipeline::shard::ShardChoice;
 use darkframe::pipeline::sink::output::Output as File;
 use darkframe::pipeline::{Description, Report};
 
@@ -32,6 +34,15 @@ pub struct Arguments {
     /// Which frames to make: A..B (B left out), A.., ..B, or a number.
     #[arg(long, value_name = "A..B", value_parser = |text: &str| text.parse::<FrameRange>().map_err(|e| e.to_string()))]
     frames: Option<FrameRange>,
+    /// Draw one shard of a job: I of N blocks, from 0; or as Slurm or Kubernetes says. Single files become parts.
+    #[arg(long, value_name = "I/N|slurm[/N]|kubernetes[/N]", help_heading = "Large jobs")]
+    shard: Option<String>,
+    /// Draw only what is not whole on disk: by the manifest of an earlier run of the same shard, and its checksums.
+    #[arg(long, help_heading = "Large jobs")]
+    resume: bool,
+    /// Folder of the job's manifests [default: NAME.job for NAME.toml]
+    #[arg(long, value_name = "DIR", help_heading = "Large jobs")]
+    job: Option<PathBuf>,
     /// A shipped board's name, or the path of a board file.
     #[arg(long, value_name = "NAME|PATH")]
     board: Option<String>,
@@ -50,7 +61,9 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     catch_signals(&stop)?;
     let bar = (output.terminal && !output.quiet).then(Bar::default);
     let board = arguments.board.clone().or(description.board.as_ref().map(|board| board.get_ref().clone()));
+    let job = job(arguments)?;
     let options = Options {
+        job,
         require: arguments.require.as_ref().map(|_| Require::ZeroCopy),
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
@@ -71,6 +84,32 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     }
     // The shell's convention for a command ended by SIGINT.
     Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+/// What the command line says of a job; none of it is read from the environment unasked.
+fn job(arguments: &Arguments) -> Result<Option<JobOptions>> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let choice = arguments.shard.as_deref().map(str::parse::<ShardChoice>).transpose()?;
+    let shard = choice.map(|choice| choice.resolve(variable)).transpose()?;
+    if shard.is_none() {
+        for (name, engine) in [("SLURM_ARRAY_TASK_ID", "slurm"), ("JOB_COMPLETION_INDEX", "kubernetes")] {
+            if variable(name).is_some() {
+                tracing::warn!(
+                    "{name} is set, and this run draws all frames: --shard {engine} would draw a share of them"
+                );
+            }
+        }
+    }
+    if shard.is_none() && !arguments.resume && arguments.job.is_none() {
+        return Ok(None);
+    }
+    let folder = arguments.job.clone().unwrap_or_else(|| {
+        let mut name = arguments.file.file_stem().map_or_else(|| "darkframe".into(), ToOwned::to_owned);
+        name.push(".job");
+        name.into()
+    });
+    let settings = arguments.set.clone();
+    Ok(Some(JobOptions { folder, shard, resume: arguments.resume, warm_up: None, settings }))
 }
 
 /// The first signal lets the frames in flight finish; a second one ends the process at once.

@@ -14,6 +14,13 @@ pub fn print(report: &Report) {
 
 fn text(report: &Report) -> String {
     let mut lines = Vec::new();
+    if report.whole > 0 {
+        let were = if report.whole == 1 { "was" } else { "were" };
+        lines.push(format!("{} {were} whole on disk", count(report.whole, "frame")));
+        if report.frames == 0 {
+            return lines.join("\n") + "\n";
+        }
+    }
     let ended = if report.interrupted { " (interrupted)" } else { "" };
     lines.push(format!(
         "{} in {:.2} s, {:.1} frames/s, after {:.2} s of start{ended}",

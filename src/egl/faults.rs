@@ -9,8 +9,8 @@
 //! the first draw goes through a null pointer. Measured with Mesa 25.0.7; 26.1.6 maps the dma-buf itself.
 //!
 //! # Native fences of the software rasteriser
-//! `eglDupNativeFenceFDANDROID` on one thread while another one draws, with a context of its own on the same display, ends
-//! in a crash or a hang within seconds, in a bare C program too; `eglClientWaitSyncKHR` in its place does not. Measured
+//! `eglDupNativeFenceFDANDROID` of a fence made when nothing was left to draw, on one thread, while another one draws with
+//! a context of its own on the same display, ends in a crash or a hang within seconds, in a bare C program too; `eglClientWaitSyncKHR` in its place does not. Measured
 //! with Mesa 25.0.7 and 26.1.6 on llvmpipe. It blocks until the work is done either way, so `gles` takes the latter there.
 
 use std::os::fd::{AsFd, BorrowedFd};

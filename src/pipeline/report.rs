@@ -16,6 +16,8 @@ use super::parameters::Parameter;
 pub struct Report {
     /// Frames drawn.
     pub frames: u64,
+    /// Frames that an earlier run had made whole (`--resume`).
+    pub whole: u64,
     /// The run was ended by a signal before the last frame.
     pub interrupted: bool,
     /// From the first frame's draw to the last sink's end.

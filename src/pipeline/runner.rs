@@ -26,6 +26,7 @@ use super::graph::{Feed, Graph};
 use super::pass::{self, Pass};
 use super::plan::Plan;
 use super::report::{Driver, Report, Times};
+use super::resume::{JobOptions, Work};
 use super::{pass::PassInput, report};
 
 mod deliver;
@@ -52,6 +53,8 @@ pub struct Options {
     pub require: Option<Require>,
     /// Which frames are made, instead of the description's.
     pub frames: Option<FrameRange>,
+    /// The run is a part of a job: what it has made whole is noted, and can be gone on with.
+    pub job: Option<JobOptions>,
     /// Facts about the board, instead of the description's.
     pub board: Option<Board>,
     /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
@@ -106,13 +109,18 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
             let display = Display::open(&device)?;
             Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
-        let prepared = Plan::new(description, options.frames).and_then(|plan| {
+        let prepared = Plan::new(description, options.frames).and_then(|mut plan| {
+            let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
             let staged = target::stage(&device, &plan)?;
-            Ok((plan, staged))
+            Ok((plan, work, staged))
         });
         (driver.join(), prepared)
     });
-    let (plan, staged) = prepared?;
+    let (plan, work, staged) = prepared?;
+    if let Some(work) = work.as_ref().filter(|_| plan.draw.is_empty()) {
+        work.finish()?;
+        return Ok(Report { whole: work.whole, board: board.name.clone(), ..Report::default() });
+    }
     let context = driver.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let gl = context.make_current()?;
     let job = Job {
@@ -125,7 +133,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         context,
         started,
     };
-    std::thread::scope(|scope| job.run(scope, gl, plan, staged, options.progress))
+    std::thread::scope(|scope| job.run(scope, gl, plan, work, staged, options.progress))
 }
 
 /// What stays the same during a run.
@@ -147,6 +155,7 @@ impl<'a> Job<'a> {
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
         plan: Plan,
+        work: Option<Work>,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
     ) -> Result<Report>
@@ -226,6 +235,10 @@ impl<'a> Job<'a> {
             sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape)?);
         }
 
+        if let Some(work) = &work {
+            let driver = self.driver(gl);
+            work.driver(&format!("{}, {}", driver.renderer, driver.version))?;
+        }
         // From here on every frame takes the same way.
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
@@ -261,6 +274,11 @@ impl<'a> Job<'a> {
                 ended |= !feed.next(gl, frame)?;
             }
             if ended {
+                // A source stops too where the run is stopped.
+                if let Some(work) = work.as_ref().filter(|_| !self.stop.load(Ordering::Relaxed)) {
+                    work.end(frame)?;
+                }
+                interrupted = self.stop.load(Ordering::Relaxed);
                 break;
             }
             if let Some(parameters) = live.parameters.changed(&mut seen) {
@@ -289,9 +307,7 @@ impl<'a> Job<'a> {
                 targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
-            let wants = |pass: usize, frame: u64| {
-                sinks.iter().any(|sink| sink.pass == pass && frame.is_multiple_of(sink.every))
-            };
+            let wants = |pass: usize, frame: u64| sinks.iter().any(|sink| sink.pass == pass && sink.wants(frame));
             // One fence stands for the frame's whole work: sources get their buffers back behind it, sinks read behind it.
             let needs_fence = feeds.iter().any(SourceFeed::is_zero_copy) || targets.iter().any(Target::is_zero_copy);
             let fence = if needs_fence { gl.fence()?.map(Arc::new) } else { None };
@@ -335,6 +351,7 @@ impl<'a> Job<'a> {
         let mut report = so_far(&facts, done, begun, &submit);
         report.interrupted = interrupted;
         report.parameters = live.parameters.snapshot().into();
+        report.whole = work.as_ref().map_or(0, |work| work.whole);
         // A source that failed made the loop end like one that is at its end: its error comes first.
         for feed in feeds {
             report.sources.push(feed.finish()?);
@@ -356,6 +373,9 @@ impl<'a> Job<'a> {
         }
         for (sink, edge) in sinks.into_iter().zip(edges) {
             report.sinks.push(sink.finish(edge)?);
+        }
+        if let Some(work) = work.as_ref().filter(|_| !interrupted) {
+            work.finish()?;
         }
         report.time(begun);
         Ok(report)

@@ -13,10 +13,13 @@ use crate::layout::{Layout, Size};
 
 use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
+pub mod journal;
 pub mod output;
 pub mod png;
 pub mod raw;
 pub mod y4m;
+
+pub use journal::Journal;
 
 /// Pictures that may wait where the description says nothing.
 const DEFAULT_QUEUE: usize = 3;
@@ -98,6 +101,8 @@ pub struct Plan {
     pub when_full: WhenFull,
     /// How many pictures may wait.
     pub queue: usize,
+    /// Told of every picture that is whole on disk.
+    pub journal: Journal,
     color: description::ColorKeys,
 }
 
@@ -155,7 +160,8 @@ impl Plan {
         };
         let file = file.map(|file| file.get_ref().clone());
         let when_full = sink.when_full;
-        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, color: sink.color })
+        let journal = Journal::default();
+        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, journal, color: sink.color })
     }
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
@@ -166,6 +172,11 @@ impl Plan {
             // Those that wait, and the one being written.
             WhenFull::DropOldest | WhenFull::DropNewest => self.queue + 1,
         }
+    }
+
+    /// The sink takes this frame.
+    pub fn wants(&self, frame: u64) -> bool {
+        frame.is_multiple_of(self.every) && self.journal.wants(frame)
     }
 
     /// Fails unless pictures of `shape` can be written.
@@ -219,16 +230,17 @@ impl Plan {
         self.check(shape)?;
         let picker = || Picker::new(delivered.format()?);
         let file = self.file.clone().unwrap_or_default();
+        let journal = self.journal.clone();
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
-            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered)?),
-            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?)?),
+            SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
+            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?, journal)?),
             SinkKind::Y4m if shape.fourcc.format()?.is_yuv() => {
-                Box::new(y4m::planes::PlanesWriter::create(&file, shape)?)
+                Box::new(y4m::planes::PlanesWriter::create(&file, shape, journal)?)
             }
             SinkKind::Y4m => {
                 let color = self.y4m_color(shape.size);
-                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?)?)
+                Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?, journal)?)
             }
         })
     }

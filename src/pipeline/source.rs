@@ -253,7 +253,7 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 /// Standard input, a fifo, or a device that gives bytes one after the other.
-fn is_stream(path: &Path) -> bool {
+pub fn is_stream(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     let other = |kind: std::fs::FileType| kind.is_fifo() || kind.is_char_device();
     is_stdin(path) || std::fs::metadata(path).is_ok_and(|metadata| other(metadata.file_type()))

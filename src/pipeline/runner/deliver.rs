@@ -19,7 +19,6 @@ use super::target::Delivery;
 /// A sink at work.
 pub(super) struct SinkThread<'scope> {
     pub(super) pass: usize,
-    pub(super) every: u64,
     plan: Plan,
     queue: Sender<Delivery>,
     failed: Arc<AtomicBool>,
@@ -50,7 +49,11 @@ impl<'scope> SinkThread<'scope> {
             }
             result
         });
-        Ok(Self { pass, every: plan.every, plan, queue, failed, work, thread })
+        Ok(Self { pass, plan, queue, failed, work, thread })
+    }
+
+    pub(super) fn wants(&self, frame: u64) -> bool {
+        self.plan.wants(frame)
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -95,7 +98,7 @@ impl<'scope> SinkThread<'scope> {
 /// Hands a picture to every sink of its pass that wants its frame.
 pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) -> Result<()> {
     for sink in sinks {
-        if sink.pass == pass && delivery.frame.is_multiple_of(sink.every) {
+        if sink.pass == pass && sink.wants(delivery.frame) {
             // A sink that failed is seen by the run, which then ends.
             sink.queue.send(delivery.clone());
         }

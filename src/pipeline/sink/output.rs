@@ -8,13 +8,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IoSlice, Write};
+use std::io::{IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
-
-use super::Written;
 
 /// Standard output.
 pub fn is_stdout(path: &Path) -> bool {
@@ -86,6 +84,26 @@ impl Output {
         };
         let file = file.map_err(|error| failed("create", path, error))?;
         Ok(Self { file, name: path.to_owned(), aside: Some((temporary, target)), bytes: 0 })
+    }
+
+    /// Opens a file that keeps its name and its first `keep` bytes; what stands behind them goes. It is never removed:
+    /// what says which of its bytes are whole is a manifest. [`Output::bytes`] begins with `keep`.
+    ///
+    /// # Errors
+    /// As [`Output::create`]; `InvalidInput` where the file is shorter.
+    pub fn append(path: &Path, keep: u64) -> Result<Self> {
+        let failed = |op: &'static str| move |error| Error::from_io(op, path.display(), error);
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed("mkdir"))?;
+        }
+        let mut file = File::options().write(true).create(true).truncate(false).open(path).map_err(failed("create"))?;
+        let there = file.metadata().map_err(failed("fstat"))?.len();
+        if there < keep {
+            return Err(Error::invalid("append", format!("{}: {there} bytes of {keep}", path.display())));
+        }
+        file.set_len(keep).map_err(failed("truncate"))?;
+        file.seek(SeekFrom::Start(keep)).map_err(failed("seek"))?;
+        Ok(Self { file, name: path.to_owned(), aside: None, bytes: keep })
     }
 
     /// Writes all of `bytes`.
@@ -170,50 +188,6 @@ impl Drop for Output {
         {
             tracing::warn!(path = %temporary.display(), %error, "temporary file not removed");
         }
-    }
-}
-
-/// One output that pictures go to one after the other: a stream is closed at their end, a file made whole at the run's.
-#[derive(Debug)]
-pub(super) struct Sequence {
-    output: Option<Output>,
-    written: Written,
-}
-
-impl Sequence {
-    /// Opens the output.
-    pub fn create(path: &Path) -> Result<Self> {
-        Ok(Self { output: Some(Output::create(path)?), written: Written::default() })
-    }
-
-    /// Hands the output to `write` for the next picture; nothing happens after the end.
-    pub fn picture(&mut self, write: impl FnOnce(&mut Output) -> Result<()>) -> Result<()> {
-        if let Some(output) = &mut self.output {
-            write(output)?;
-            self.written.pictures += 1;
-        }
-        Ok(())
-    }
-
-    /// Writes what is no picture.
-    pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        self.output.as_mut().map_or(Ok(()), |output| output.write_all(bytes))
-    }
-
-    /// As [`Writer::end`](super::Writer::end).
-    pub fn end(&mut self) -> Result<()> {
-        if self.output.as_ref().is_some_and(Output::is_stream) {
-            self.finish()?;
-        }
-        Ok(())
-    }
-
-    /// As [`Writer::finish`](super::Writer::finish).
-    pub fn finish(&mut self) -> Result<Written> {
-        if let Some(output) = self.output.take() {
-            self.written.bytes = output.commit()?;
-        }
-        Ok(self.written)
     }
 }
 
@@ -311,6 +285,21 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_part_keeps_what_is_whole() {
+        let path = std::env::temp_dir().join(format!("darkframe-part-{}.raw", std::process::id()));
+        std::fs::write(&path, b"wholehalf").unwrap();
+        let mut output = Output::append(&path, 5).unwrap();
+        assert_eq!(output.bytes(), 5);
+        output.write_all(b"more").unwrap();
+        drop(output);
+        assert_eq!(std::fs::read(&path).unwrap(), b"wholemore");
+        assert!(Output::append(&path, 10).unwrap_err().to_string().contains("9 bytes of 10"));
+        Output::append(&path, 0).unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -11,13 +11,14 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use crate::error::{Error, Result};
 
 use super::output::{Output, Pattern};
-use super::{Picker, Picture, Writer, Written};
+use super::{Journal, Picker, Picture, Writer, Written};
 
 /// Writes PNG files.
 pub struct PngWriter {
     pattern: Pattern,
     path: PathBuf,
     picker: Picker,
+    journal: Journal,
     /// Pixels without padding, in PNG's order; used where the mapping's bytes are not that already.
     pixels: Vec<u8>,
     encoded: Vec<u8>,
@@ -29,7 +30,7 @@ impl PngWriter {
     ///
     /// # Errors
     /// `InvalidInput` for a bad name; as [`Output::create`].
-    pub fn create(path: &Path, picker: Picker) -> Result<Self> {
+    pub fn create(path: &Path, picker: Picker, journal: Journal) -> Result<Self> {
         let pattern = Pattern::parse(path).map_err(|detail| Error::invalid("file", detail))?;
         // Fails now, not after the first frame was drawn; dropped, it leaves nothing.
         drop(Output::create(&pattern.name(0))?);
@@ -37,6 +38,7 @@ impl PngWriter {
             pattern,
             path: path.to_owned(),
             picker,
+            journal,
             pixels: Vec::new(),
             encoded: Vec::new(),
             written: Written::default(),
@@ -87,6 +89,7 @@ impl Writer for PngWriter {
         let mut output = Output::create(&name)?;
         output.write_all(&self.encoded)?;
         self.written.bytes += output.commit()?;
+        self.journal.wrote(Some(picture.frame), &name, 0, [self.encoded.as_slice()])?;
         self.written.pictures += 1;
         Ok(())
     }

@@ -9,12 +9,12 @@ use std::path::Path;
 use crate::error::Result;
 use crate::format::Fourcc;
 
-use super::output::Sequence;
-use super::{Picker, Picture, Writer, Written};
+use super::journal::OneFile;
+use super::{Journal, Picker, Picture, Writer, Written};
 
 /// Writes raw pictures.
 pub struct RawWriter {
-    output: Sequence,
+    output: OneFile,
     /// From the delivered bytes to the wanted ones, where they differ.
     reorder: Option<(Picker, Picker)>,
     pixels: Vec<u8>,
@@ -24,40 +24,38 @@ impl RawWriter {
     /// Opens the output for pictures that come as `delivered` and are written as `wanted`.
     ///
     /// # Errors
-    /// As [`Output::create`](super::output::Output::create); `Unsupported` where the two differ and are not both 8-bit RGB.
-    pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc) -> Result<Self> {
+    /// As [`OneFile::open`]; `Unsupported` where the two differ and are not both 8-bit RGB.
+    pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc, journal: Journal) -> Result<Self> {
         let reorder = match wanted == delivered {
             true => None,
             false => Some((Picker::new(delivered.format()?)?, Picker::new(wanted.format()?)?)),
         };
-        Ok(Self { output: Sequence::create(path)?, reorder, pixels: Vec::new() })
+        let output = OneFile::open(path, journal, b"")?;
+        Ok(Self { output, reorder, pixels: Vec::new() })
     }
 }
 
 impl Writer for RawWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Self { output, reorder, pixels } = self;
-        output.picture(|output| {
-            for (plane, place) in picture.layout.planes().iter().enumerate() {
-                let bytes = picture.map.plane(plane);
-                let row_bytes = picture.layout.row_bytes(plane) as usize;
-                let stride = place.stride_bytes as usize;
-                if let Some((from, to)) = reorder {
-                    let given = bytes.chunks(stride).flat_map(|row| row[..row_bytes].chunks_exact(from.pixel_bytes()));
-                    pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
-                    for (pixel, target) in given.zip(pixels.chunks_exact_mut(to.pixel_bytes())) {
-                        to.place(from.pick(pixel), target);
-                    }
-                    output.write_all(pixels)?;
-                    continue;
-                }
-                match stride == row_bytes {
-                    true => output.write_all(bytes)?,
-                    false => output.write_pieces(bytes.chunks(stride).map(|row| &row[..row_bytes]))?,
-                }
+        let rows = |plane: usize| {
+            let bytes = picture.map.plane(plane);
+            let row_bytes = picture.layout.row_bytes(plane) as usize;
+            let stride = picture.layout.planes()[plane].stride_bytes as usize;
+            // Rows without padding between them are one piece.
+            let (step, piece) = if stride == row_bytes { (bytes.len(), bytes.len()) } else { (stride, row_bytes) };
+            bytes.chunks(step).map(move |row| &row[..piece])
+        };
+        if let Some((from, to)) = &self.reorder {
+            // Both are formats of one plane.
+            let pixels = rows(0).flat_map(|piece| piece.chunks_exact(from.pixel_bytes()));
+            self.pixels.resize(picture.layout.size.pixels() as usize * to.pixel_bytes(), 0);
+            for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
+                to.place(from.pick(pixel), target);
             }
-            Ok(())
-        })
+            self.output.write(picture.frame, [self.pixels.as_slice()].into_iter())
+        } else {
+            self.output.write(picture.frame, (0..picture.layout.planes().len()).flat_map(rows))
+        }
     }
 
     fn end(&mut self) -> Result<()> {

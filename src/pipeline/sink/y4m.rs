@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::layout::Size;
 
 use super::super::description::Rate;
-use super::output::Sequence;
-use super::{Picker, Picture, Writer, Written};
+use super::journal::OneFile;
+use super::{Journal, Picker, Picture, Writer, Written};
 
 pub mod planes;
 
@@ -31,7 +31,7 @@ pub(super) fn check(color: Color) -> Result<()> {
 
 /// Writes YUV4MPEG2.
 pub struct Y4mWriter {
-    output: Sequence,
+    output: OneFile,
     converter: Converter,
     frame: Vec<u8>,
 }
@@ -40,12 +40,11 @@ impl Y4mWriter {
     /// Opens the output and writes the header.
     ///
     /// # Errors
-    /// As [`Output::create`](super::output::Output::create); `Unsupported` siting.
-    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker) -> Result<Self> {
+    /// As [`OneFile::open`]; `Unsupported` siting.
+    pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker, journal: Journal) -> Result<Self> {
         check(color)?;
-        let mut output = Sequence::create(path)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
-        output.write_all(header(size, rate, siting, color).as_bytes())?;
+        let output = OneFile::open(path, journal, header(size, rate, siting, color).as_bytes())?;
         let converter = Converter::new(size, color, picker);
         Ok(Self { output, converter, frame: Vec::new() })
     }
@@ -60,15 +59,12 @@ fn header(size: Size, rate: Rate, space: &str, color: Color) -> String {
 
 impl Writer for Y4mWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Self { output, converter, frame } = self;
-        output.picture(|output| {
-            const LINE: &[u8] = b"FRAME\n";
-            frame.resize(LINE.len() + converter.frame_bytes(), 0);
-            frame[..LINE.len()].copy_from_slice(LINE);
-            let stride = picture.layout.planes()[0].stride_bytes as usize;
-            converter.convert(picture.map.plane(0), stride, &mut frame[LINE.len()..]);
-            output.write_all(frame)
-        })
+        const LINE: &[u8] = b"FRAME\n";
+        self.frame.resize(LINE.len() + self.converter.frame_bytes(), 0);
+        self.frame[..LINE.len()].copy_from_slice(LINE);
+        let stride = picture.layout.planes()[0].stride_bytes as usize;
+        self.converter.convert(picture.map.plane(0), stride, &mut self.frame[LINE.len()..]);
+        self.output.write(picture.frame, [self.frame.as_slice()].into_iter())
     }
 
     fn end(&mut self) -> Result<()> {

@@ -10,8 +10,8 @@ use crate::color::{Color, Matrix, Siting};
 use crate::error::{Error, Result};
 use crate::format::{Component, Fourcc, Packing};
 
-use super::super::output::Sequence;
-use super::super::{Picture, Shape, Writer, Written};
+use super::super::journal::OneFile;
+use super::super::{Journal, Picture, Shape, Writer, Written};
 use super::header;
 
 /// Fails where y4m has no name for the format or its siting.
@@ -51,7 +51,7 @@ fn space(fourcc: Fourcc, color: Color) -> Result<String> {
 
 /// Writes YUV4MPEG2 without converting.
 pub struct PlanesWriter {
-    output: Sequence,
+    output: OneFile,
     packing: Packing,
     frame: Vec<u8>,
 }
@@ -60,27 +60,24 @@ impl PlanesWriter {
     /// Opens the output and writes the header.
     ///
     /// # Errors
-    /// As [`Output::create`](super::super::output::Output::create); `Unsupported` formats and sitings.
-    pub fn create(path: &Path, shape: &Shape) -> Result<Self> {
+    /// As [`OneFile::open`]; `Unsupported` formats and sitings.
+    pub fn create(path: &Path, shape: &Shape, journal: Journal) -> Result<Self> {
         let space = space(shape.fourcc, shape.color)?;
         let packing = shape.fourcc.packing().ok_or_else(|| Error::unsupported("format", shape.fourcc.to_string()))?;
-        let mut output = Sequence::create(path)?;
-        output.write_all(header(shape.size, shape.rate, &space, shape.color).as_bytes())?;
+        let header = header(shape.size, shape.rate, &space, shape.color);
+        let output = OneFile::open(path, journal, header.as_bytes())?;
         Ok(Self { output, packing, frame: Vec::new() })
     }
 }
 
 impl Writer for PlanesWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Self { output, packing, frame } = self;
-        output.picture(|output| {
-            frame.clear();
-            frame.extend(b"FRAME\n");
-            for component in [Component::Y, Component::Cb, Component::Cr] {
-                append(packing, picture, component, frame);
-            }
-            output.write_all(frame)
-        })
+        self.frame.clear();
+        self.frame.extend(b"FRAME\n");
+        for component in [Component::Y, Component::Cb, Component::Cr] {
+            append(&self.packing, picture, component, &mut self.frame);
+        }
+        self.output.write(picture.frame, [self.frame.as_slice()].into_iter())
     }
 
     fn end(&mut self) -> Result<()> {

@@ -1,0 +1,323 @@
+//! A run as a part of a job: which frames of its block are whole on disk already, and which are to be drawn.
+//!
+//! In: a checked pipeline and what the command line says of the job. Out: a [`Work`] whose sinks write only what is
+//! missing, each into files of its own, and note it in the manifest.
+//! Not here: the manifest's form (`manifest`), joining the blocks (`merge`).
+//!
+//! Nothing is believed but bytes: a frame is whole where the manifest has its checksum and the bytes on disk have it too.
+//! Sinks with all frames in one file write a part, `NAME.part-START-END`, which grows frame by frame; what stands behind
+//! its last whole frame is cut off. Where the job is not split, the part gets the file's own name at the end.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::description::{Description, SinkKind};
+use super::frames::FrameSet;
+use super::identity;
+use super::manifest::{Checksum, Contents, Head, Manifest, Record, SinkHead};
+use super::plan::Plan;
+use super::shard::Shard;
+use super::sink::journal::{Book, Journal};
+use super::sink::output::Pattern;
+use super::source;
+
+/// How a run is a part of a job.
+#[derive(Clone, Debug)]
+pub struct JobOptions {
+    /// Where the manifests are.
+    pub folder: PathBuf,
+    /// Which part; all of it, with single files under their own names, where it is left out.
+    pub shard: Option<Shard>,
+    /// Go on where an earlier run of this part was.
+    pub resume: bool,
+    /// For passes with memory: frames that are drawn and not written before each run of frames.
+    pub warm_up: Option<u64>,
+    /// What the command line set in the description, in order.
+    pub settings: Vec<String>,
+}
+
+/// The frames that this run has to draw, and its open manifest.
+#[derive(Debug)]
+pub struct Work {
+    manifest: Arc<Manifest>,
+    /// Frames of the block.
+    pub frames: u64,
+    /// Those that were whole on disk in every sink.
+    pub whole: u64,
+    /// Parts and the names that they get at the end.
+    named: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Work {
+    /// Finds out what is missing, and turns `plan` to that: its frames, and the files of its sinks.
+    ///
+    /// # Errors
+    /// `Config`: the job has no end, reads or writes a stream, or is not the one that the manifest is of.
+    /// As [`Manifest::open`].
+    pub fn open(description: &Description, plan: &mut Plan, options: &JobOptions) -> Result<Self> {
+        let refuse = |op: &'static str, detail: String| Error::new(ErrorKind::Config, op, detail);
+        let Some(end) = plan.end else {
+            return Err(refuse("--frames", "a job has a last frame, this pipeline runs without end".into())
+                .with_hint("add --frames A..B"));
+        };
+        let total = plan.start..end;
+        let block = options.shard.unwrap_or(Shard::WHOLE).block(&total);
+        refuse_streams(description, plan)?;
+        let mut sinks = std::collections::BTreeMap::new();
+        for sink in &plan.graph.sinks {
+            let sink = &sink.plan;
+            let parts = is_in_parts(sink.kind);
+            sinks.insert(
+                sink.name.clone(),
+                SinkHead { kind: sink.kind, file: sink.file.clone(), every: sink.every, parts },
+            );
+        }
+        let head = Head {
+            version: 0,
+            pipeline: description.origin.path.display().to_string(),
+            settings: options.settings.clone(),
+            frames: total,
+            shard: options.shard.map(|shard| (shard.index, shard.count)),
+            block: block.clone(),
+            warm_up: options.warm_up,
+            identity: identity::of(description, plan)?,
+            sinks,
+        };
+        let path = options.folder.join(format!("{}.jsonl", block_name(&block)));
+        let (manifest, earlier) = Manifest::open(&path, &head, options.resume)?;
+        if let Some(earlier) = &earlier {
+            let changed = identity::differences(&earlier.head, &head);
+            if !changed.is_empty() {
+                let detail = format!("{}: it is of another job: {}", path.display(), changed.join("; "));
+                return Err(refuse("--resume", detail)
+                    .with_hint("undo the change; or run without --resume to draw every frame again"));
+            }
+        }
+        let manifest = Arc::new(manifest);
+        // What is not there cannot be missing.
+        let end = earlier.as_ref().and_then(|earlier| earlier.end).unwrap_or(u64::MAX);
+        let there = block.start..block.end.min(end).max(block.start);
+        let mut missing = FrameSet::default();
+        let mut named = Vec::new();
+        let mut at_work = Vec::new();
+        for mut node in std::mem::take(&mut plan.graph.sinks) {
+            let sink = &mut node.plan;
+            let Some(file) = sink.file.clone() else {
+                // It writes nothing, and takes what is drawn for the others.
+                at_work.push(node);
+                continue;
+            };
+            let expected = expected(&there, sink.every);
+            let (whole, part) = match is_in_parts(sink.kind) {
+                true => {
+                    let part = part_name(&file, &block);
+                    let (whole, keep) = match &earlier {
+                        Some(earlier) if options.shard.is_none() && !part.exists() => {
+                            // It may have got its name already; if so, then with all of its frames.
+                            let (whole, _) = whole_part(earlier, &sink.name, &file, expected.clone());
+                            let all = whole.count() == Some(expected.clone().count() as u64);
+                            (if all { whole } else { FrameSet::default() }, 0)
+                        }
+                        Some(earlier) => whole_part(earlier, &sink.name, &part, expected.clone()),
+                        None => (FrameSet::default(), 0),
+                    };
+                    if options.shard.is_none() {
+                        named.push((part.clone(), file));
+                    }
+                    (whole, Some((part, keep)))
+                }
+                false => {
+                    let pattern = Pattern::parse(&file).map_err(|detail| Error::invalid("file", detail))?;
+                    let is_whole = |frame: &u64| {
+                        let record = earlier.as_ref().and_then(|earlier| earlier.record(&sink.name, Some(*frame)));
+                        record.is_some_and(|record| is_whole_file(record, &pattern.name(*frame)))
+                    };
+                    let whole: FrameSet = expected.clone().filter(is_whole).collect();
+                    let gone = expected.clone().filter(|frame| !whole.contains(*frame));
+                    remove_temporaries(gone.map(|frame| pattern.name(frame)));
+                    (whole, None)
+                }
+            };
+            let gone: FrameSet = expected.filter(|frame| !whole.contains(*frame)).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            gone.ranges().iter().for_each(|range| missing.insert(range.clone()));
+            let book = Book { manifest: manifest.clone(), sink: sink.name.clone(), missing: gone, part };
+            sink.journal = Journal::new(book);
+            at_work.push(node);
+        }
+        plan.graph.sinks = at_work;
+        let frames = there.end - there.start;
+        let whole = frames - missing.count().unwrap_or(frames);
+        tracing::info!(manifest = %path.display(), missing = %missing, "job");
+        plan.draw = missing;
+        Ok(Self { manifest, frames, whole, named })
+    }
+
+    /// Notes who draws.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub fn driver(&self, name: &str) -> Result<()> {
+        self.manifest.driver(name)
+    }
+
+    /// Notes that a source has no frame `frame`.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub fn end(&self, frame: u64) -> Result<()> {
+        self.manifest.end(frame)
+    }
+
+    /// All frames are whole: files that are not to be merged get their names.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub fn finish(&self) -> Result<()> {
+        for (part, file) in self.named.iter().filter(|(part, _)| part.exists()) {
+            std::fs::rename(part, file)
+                .map_err(|error| Error::from_io("rename", format!("to {}", file.display()), error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a block in file names: sorted as the frames are.
+fn block_name(block: &Range<u64>) -> String {
+    format!("{:06}-{:06}", block.start, block.end)
+}
+
+/// The part of `file` that a block writes.
+pub fn part_name(file: &Path, block: &Range<u64>) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(format!(".part-{}", block_name(block)));
+    name.into()
+}
+
+/// The frames of `range` that a sink takes.
+pub(super) fn expected(range: &Range<u64>, every: u64) -> impl Iterator<Item = u64> + Clone + use<> {
+    let first = range.start.checked_next_multiple_of(every).unwrap_or(u64::MAX);
+    (first..range.end).step_by(usize::try_from(every).unwrap_or(usize::MAX))
+}
+
+/// All frames go into one file.
+fn is_in_parts(kind: SinkKind) -> bool {
+    match kind {
+        SinkKind::Raw | SinkKind::Y4m => true,
+        SinkKind::Png | SinkKind::Null => false,
+    }
+}
+
+/// Files only: a stream's frames are gone with the worker that read or wrote them.
+fn refuse_streams(description: &Description, plan: &Plan) -> Result<()> {
+    for name in &plan.graph.sources {
+        let Some(file) = &description.sources[name.as_str()].file else { continue };
+        let path = description.resolve(file.get_ref());
+        if source::is_stream(&path) {
+            let detail = format!("{} is a stream, and a job reads its sources again", path.display());
+            let error = description.error(format!("source.{name}.file"), detail, file.span());
+            return Err(error.with_hint("write it to a file first"));
+        }
+    }
+    for node in &plan.graph.sinks {
+        let Some(path) = &node.plan.file else { continue };
+        let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+        if path == Path::new("-") || path.starts_with("/dev") || path.starts_with("/proc") || special {
+            let detail = format!("{} is no file, and a job looks at what it wrote", path.display());
+            let span = description.sinks[node.plan.name.as_str()].file.as_ref().map_or(0..0, |file| file.span());
+            let error = description.error(format!("sink.{}.file", node.plan.name), detail, span);
+            return Err(error.with_hint("name a file, or kind = \"null\""));
+        }
+    }
+    Ok(())
+}
+
+/// The checksum of bytes of a file; `None` where it ends before.
+pub(super) fn checksum_at(file: &File, at: u64, bytes: u64) -> std::io::Result<Option<String>> {
+    let mut sum = Checksum::default();
+    let mut buffer = vec![0; (bytes as usize).min(1 << 20)];
+    let mut done = 0;
+    while done < bytes {
+        let wanted = buffer.len().min((bytes - done) as usize);
+        match file.read_exact_at(&mut buffer[..wanted], at + done) {
+            Ok(()) => sum.update(&buffer[..wanted]),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        done += wanted as u64;
+    }
+    Ok(Some(sum.finish()))
+}
+
+/// The file is there with the length and the checksum of `record`. What cannot be read is not there.
+pub(super) fn is_whole_file(record: &Record, path: &Path) -> bool {
+    let read = || {
+        let file = File::open(path)?;
+        if record.file != path || file.metadata()?.len() != record.bytes {
+            return Ok(false);
+        }
+        checksum_at(&file, 0, record.bytes).map(|sum| sum.as_deref() == Some(&record.xxh3))
+    };
+    read().unwrap_or_else(|error: std::io::Error| {
+        tracing::debug!(path = %path.display(), %error, "not there");
+        false
+    })
+}
+
+/// The frames at the beginning of a part that are whole and follow each other, and where the last of them ends.
+fn whole_part(earlier: &Contents, sink: &str, path: &Path, expected: impl Iterator<Item = u64>) -> (FrameSet, u64) {
+    let mut whole = FrameSet::default();
+    let mut end = 0;
+    let Ok(file) = File::open(path) else { return (whole, end) };
+    let is_whole = |record: &Record, at: u64| {
+        let sum = (record.at == at).then(|| checksum_at(&file, at, record.bytes));
+        matches!(sum, Some(Ok(Some(sum))) if sum == record.xxh3)
+    };
+    if let Some(header) = earlier.record(sink, None) {
+        if !is_whole(header, 0) {
+            return (whole, end);
+        }
+        end = header.bytes;
+    }
+    for frame in expected {
+        match earlier.record(sink, Some(frame)) {
+            Some(record) if is_whole(record, end) => {
+                whole.insert(frame..frame + 1);
+                end += record.bytes;
+            }
+            _ => break,
+        }
+    }
+    (whole, end)
+}
+
+/// Removes what workers that were killed left of these files. Nobody else writes them: the manifest is locked.
+fn remove_temporaries(files: impl Iterator<Item = PathBuf>) {
+    let mut folders: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
+    for file in files {
+        if let Some(name) = file.file_name() {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            folders.entry(folder.to_owned()).or_default().insert(name.to_owned());
+        }
+    }
+    for (folder, names) in folders {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let of = name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once(".tmp-"));
+            if of.is_some_and(|(of, _)| names.contains(std::ffi::OsStr::new(of)))
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "left by a killed run, and not removed");
+            }
+        }
+    }
+}

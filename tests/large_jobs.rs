@@ -1,0 +1,429 @@
+//! Jobs larger than one run: shards, resuming after any end, merging. What comes out is compared byte for byte with one
+//! run from beginning to end.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Noise through a shader to a PNG for each frame, a video and raw bytes: every byte depends on the frame's number.
+const PIPELINE: &str = "frames = \"0..FRAMES\"
+
+[source.noise]
+pattern = \"noise\"
+size = \"48x32\"
+
+[pass.tint]
+shader = \"tint.frag\"
+inputs = { source = \"noise\" }
+uniforms = { strength = 0.5 }
+
+[sink.pictures]
+input = \"tint\"
+file = \"out/%04d.png\"
+
+[sink.video]
+input = \"tint\"
+file = \"out/all.y4m\"
+
+[sink.bytes]
+input = \"tint\"
+file = \"out/all.rgba\"
+every = 3
+";
+
+const SHADER: &str = "uniform float strength;
+vec4 pixel(vec2 uv) {
+    vec4 s = source();
+    return vec4(mix(s.rgb, s.gbr, strength), s.a);
+}
+";
+
+/// A folder of its own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, frames: u64) -> Self {
+        let path = std::env::temp_dir().join(format!("darkframe-jobs-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("p.toml"), PIPELINE.replace("FRAMES", &frames.to_string())).unwrap();
+        std::fs::write(path.join("tint.frag"), SHADER).unwrap();
+        Self(path)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_darkframe"));
+        command.args(arguments).current_dir(&self.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "RUST_LOG"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs `darkframe run p.toml` with `more`, and gives how many frames it drew.
+    fn run(&self, more: &[&str]) -> u64 {
+        let report = self.0.join("report.json");
+        let _ = std::fs::remove_file(&report);
+        let all = [&["run", "-q", "p.toml", "--report", "report.json"][..], more].concat();
+        fine(&self.command(&all).output().unwrap(), 0);
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        report["frames"].as_u64().unwrap()
+    }
+
+    fn merge(&self, code: i32) -> String {
+        let output = self.command(&["merge", "p.job"]).output().unwrap();
+        fine(&output, code);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Name and bytes of everything in `out`.
+    fn out(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = std::fs::read_dir(self.0.join("out")).unwrap().flatten();
+        entries
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap()))
+            .collect()
+    }
+
+    /// What a run from beginning to end writes; `None` where nothing can be drawn here.
+    fn reference(&self) -> Option<BTreeMap<String, Vec<u8>>> {
+        let output = self.command(&["run", "-q", "p.toml"]).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(1) && words.contains("EGL") {
+            common::skip("egl", words);
+            return None;
+        }
+        fine(&output, 0);
+        let files = self.out();
+        std::fs::remove_dir_all(self.0.join("out")).unwrap();
+        Some(files)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+#[track_caller]
+fn fine(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The files of a finished job: those of a run from beginning to end, and parts beside them.
+#[track_caller]
+fn assert_same(found: &BTreeMap<String, Vec<u8>>, reference: &BTreeMap<String, Vec<u8>>) {
+    let names: Vec<&String> = found.keys().filter(|name| !name.contains(".part-")).collect();
+    assert_eq!(names, reference.keys().collect::<Vec<_>>());
+    for (name, bytes) in reference {
+        assert!(found[name] == *bytes, "{name} differs from the run from beginning to end");
+    }
+}
+
+#[test]
+fn shards_merge_to_what_one_run_writes() {
+    let folder = Folder::new("shards", 50);
+    let Some(reference) = folder.reference() else { return };
+    assert_eq!(reference.len(), 52);
+    assert_eq!(reference["all.rgba"].len(), 17 * 48 * 32 * 4);
+    // 50 frames in 4 blocks: 12, 13, 12, 13.
+    assert_eq!([0, 1, 3].map(|shard| folder.run(&["--shard", &format!("{shard}/4")])), [12, 13, 13]);
+    let words = folder.merge(3);
+    assert!(words.contains("missing: frames 25..37 of bytes, pictures, video (never begun)"), "{words}");
+    assert!(words.contains("darkframe run p.toml --frames 0..50 --shard 2/4 --resume\n"), "{words}");
+    assert!(!folder.0.join("out/all.y4m").exists(), "a file was made of a job that is not whole");
+    assert_eq!(folder.run(&["--frames", "0..50", "--shard", "2/4", "--resume"]), 12);
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+    // Once more: nothing is drawn, nothing changes.
+    assert_eq!(folder.run(&["--shard", "2/4", "--resume"]), 0);
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+}
+
+#[test]
+fn more_shards_than_frames_and_shards_by_hand() {
+    let folder = Folder::new("hand", 5);
+    let Some(reference) = folder.reference() else { return };
+    let drawn: Vec<u64> = (0..8).map(|shard| folder.run(&["--shard", &format!("{shard}/8"), "--resume"])).collect();
+    assert_eq!(drawn.iter().sum::<u64>(), 5);
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+    std::fs::remove_dir_all(folder.0.join("out")).unwrap();
+    std::fs::remove_dir_all(folder.0.join("p.job")).unwrap();
+    // Two ranges that overlap: the frames in both are the same, so it does not matter whose is taken.
+    folder.run(&["--frames", "0..3", "--shard", "0/1"]);
+    folder.run(&["--frames", "2..5", "--shard", "0/1"]);
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+}
+
+#[test]
+fn what_is_gone_or_damaged_is_drawn_again() {
+    let folder = Folder::new("damage", 30);
+    let Some(reference) = folder.reference() else { return };
+    for shard in ["0/2", "1/2"] {
+        folder.run(&["--shard", shard, "--resume"]);
+    }
+    let out = folder.0.join("out");
+    std::fs::remove_file(out.join("0002.png")).unwrap();
+    let mut png = std::fs::read(out.join("0016.png")).unwrap();
+    png[200] ^= 1;
+    std::fs::write(out.join("0016.png"), png).unwrap();
+    std::fs::write(out.join("0017.png"), b"").unwrap();
+    let part = out.join("all.y4m.part-000015-000030");
+    let whole = std::fs::metadata(&part).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&part).unwrap().set_len(whole - 1000).unwrap();
+
+    let words = folder.merge(3);
+    assert!(words.contains("frames 2 of pictures (gone or damaged since they were written)"), "{words}");
+    assert!(words.contains("frames 16..18, 29 of pictures, video (gone or damaged"), "{words}");
+    assert_eq!(folder.run(&["--shard", "0/2", "--resume"]), 1);
+    assert_eq!(folder.run(&["--shard", "1/2", "--resume"]), 3);
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+
+    // A byte in the middle of a part: what stands behind it goes too, for a part only grows at its end.
+    let mut bytes = std::fs::read(&part).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 0x80;
+    std::fs::write(&part, bytes).unwrap();
+    folder.merge(3);
+    let drawn = folder.run(&["--shard", "1/2", "--resume"]);
+    assert!((7..=8).contains(&drawn), "{drawn} frames drawn");
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+    // The manifest itself is gone: so is what is known of the frames.
+    std::fs::remove_file(folder.0.join("p.job/000000-000015.jsonl")).unwrap();
+    assert_eq!(folder.run(&["--shard", "0/2", "--resume"]), 15);
+    folder.merge(0);
+    assert_same(&folder.out(), &reference);
+}
+
+#[test]
+fn a_job_that_is_not_split_needs_no_merge() {
+    let folder = Folder::new("whole", 20);
+    let Some(reference) = folder.reference() else { return };
+    assert_eq!(folder.run(&["--resume"]), 20);
+    assert_eq!(folder.out(), reference);
+    assert_eq!(folder.run(&["--resume"]), 0);
+    // Its manifest is one that can be merged, too.
+    folder.merge(0);
+    assert_eq!(folder.out(), reference);
+    std::fs::write(folder.0.join("out/all.y4m"), &reference["all.y4m"][..5000]).unwrap();
+    assert_eq!(folder.run(&["--resume"]), 20);
+    assert_eq!(folder.out(), reference);
+}
+
+#[test]
+fn another_pipeline_is_refused_by_name() {
+    let folder = Folder::new("changed", 6);
+    if folder.reference().is_none() {
+        return;
+    }
+    folder.run(&["--shard", "0/2", "--resume"]);
+    let refused = |more: &[&str], words: &str| {
+        let output = folder.command(&[&["run", "-q", "p.toml", "--resume"][..], more].concat()).output().unwrap();
+        fine(&output, 2);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(words), "\"{words}\" is not in: {text}");
+    };
+    refused(&["--shard", "0/2", "--set", "pass.tint.strength=0.25"], "--set is pass.tint.strength=0.25, was none");
+    std::fs::write(folder.0.join("tint.frag"), SHADER.replace("s.gbr", "s.brg")).unwrap();
+    refused(&["--shard", "0/2"], "it is of another job: the shader of pass tint has changed; undo the change");
+    // The other shard was drawn with the new shader: the two do not belong together.
+    folder.run(&["--shard", "1/2", "--resume"]);
+    let words = folder.merge(1);
+    assert!(words.contains("are of different jobs: the shader of pass tint has changed"), "{words}");
+    // Without --resume the old frames are not asked.
+    assert_eq!(folder.run(&["--shard", "0/2"]), 3);
+    folder.merge(0);
+    refused(&["--shard", "2/2"], "shards are counted from 0, the last one is 1/2");
+    refused(&["--shard", "slurm"], "SLURM_ARRAY_TASK_ID is not set");
+    refused(&["--set", "sink.video.file=/dev/null"], "a job looks at what it wrote");
+}
+
+#[test]
+fn two_blocks_with_different_pictures_of_a_frame_are_an_error() {
+    let folder = Folder::new("conflict", 6);
+    if folder.reference().is_none() {
+        return;
+    }
+    folder.run(&["--frames", "0..4", "--shard", "0/1"]);
+    folder.run(&["--frames", "3..6", "--shard", "0/1"]);
+    // As if another driver had drawn frame 3.
+    let path = folder.0.join("p.job/000003-000006.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = text.replacen("\"xxh3\":\"", "\"xxh3\":\"0", 2);
+    assert_ne!(changed, text);
+    std::fs::write(&path, changed).unwrap();
+    let words = folder.merge(1);
+    assert!(words.contains("have different pictures of frame 3"), "{words}");
+    assert!(!folder.0.join("out/all.y4m").exists());
+}
+
+/// `xxhsum` is another implementation of the checksum, and reads the files that the manifest names.
+#[test]
+fn the_manifests_checksums_are_those_of_xxhsum() {
+    let folder = Folder::new("xxhsum", 4);
+    if folder.reference().is_none() {
+        return;
+    }
+    if Command::new("xxhsum").arg("--version").output().is_err() {
+        return common::skip("xxhsum", "it is not installed");
+    }
+    folder.run(&["--shard", "0/1"]);
+    let text = std::fs::read_to_string(folder.0.join("p.job/000000-000004.jsonl")).unwrap();
+    let mut compared = 0;
+    for line in text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+        if line["is"] != "wrote" {
+            continue;
+        }
+        let [at, bytes] = ["at", "bytes"].map(|key| line[key].as_u64().unwrap() as usize);
+        let file = std::fs::read(folder.0.join(line["file"].as_str().unwrap())).unwrap();
+        std::fs::write(folder.0.join("piece"), &file[at..at + bytes]).unwrap();
+        let sum = Command::new("xxhsum").args(["-H2", "piece"]).current_dir(&folder.0).output().unwrap().stdout;
+        let sum = String::from_utf8(sum).unwrap();
+        assert_eq!(sum.split_whitespace().next(), line["xxh3"].as_str());
+        compared += 1;
+    }
+    // Four pictures, four frames of the video and its header, two of the raw file.
+    assert_eq!(compared, 11);
+}
+
+/// Numbers that look random and come again with the seed: SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+/// Workers are killed at random moments and started again until one ends by itself.
+#[test]
+fn killed_workers_lose_nothing() {
+    const FRAMES: u64 = 400;
+    const SHARDS: u64 = 3;
+    const KILLS: u32 = 12;
+    let seed = match std::env::var("DARKFRAME_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64,
+    };
+    println!("DARKFRAME_SEED={seed}");
+    let mut random = Random(seed);
+    let folder = Folder::new("killed", FRAMES);
+    let Some(reference) = folder.reference() else { return };
+    let begun = Instant::now();
+    let (mut in_flight, mut torn) = (0, 0);
+    for shard in 0..SHARDS {
+        let name = format!("{shard}/{SHARDS}");
+        let manifest = folder.0.join("p.job").join(block(shard, SHARDS, FRAMES));
+        for attempt in 0.. {
+            let command = ["run", "-q", "p.toml", "--shard", &name, "--resume"];
+            let mut child = folder.command(&command).spawn().unwrap();
+            if attempt == KILLS / SHARDS as u32 || begun.elapsed() > Duration::from_secs(30) {
+                fine(&child.wait_with_output().unwrap(), 0);
+                break;
+            }
+            // Some are killed before they draw, most while they do: so many lines after those that are there.
+            let lines =
+                |path: &Path| std::fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
+            let wanted = lines(&manifest) + random.below(60) as usize;
+            let since = Instant::now();
+            while lines(&manifest) < wanted && since.elapsed() < Duration::from_secs(10) {
+                if child.try_wait().unwrap().is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_micros(random.below(500)));
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // What the kill interrupted: a line, a frame of a part, a picture beside its name.
+            torn += usize::from(std::fs::read(&manifest).is_ok_and(|text| !text.ends_with(b"\n")));
+            in_flight += folder.out_names().iter().filter(|name| name.contains(".tmp-")).count();
+        }
+    }
+    println!("{in_flight} pictures and {torn} lines were torn, in {:.1} s", begun.elapsed().as_secs_f64());
+    let words = folder.merge(0);
+    assert_same(&folder.out(), &reference);
+    assert!(words.contains("400 frames"), "{words}");
+}
+
+impl Folder {
+    fn out_names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join("out")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+/// The manifest's name, by the rule of the documentation.
+fn block(shard: u64, shards: u64, frames: u64) -> String {
+    format!("{:06}-{:06}.jsonl", frames * shard / shards, frames * (shard + 1) / shards)
+}
+
+/// The array job of the documentation, on a Slurm of one machine: a task is killed while it draws, and submitted again
+/// alone.
+#[test]
+fn a_slurm_array_draws_the_job() {
+    const FRAMES: u64 = 2000;
+    let folder = Folder::new("slurm", FRAMES);
+    let Some(reference) = folder.reference() else { return };
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = r#"
+        set -eu
+        submit() { sbatch --parsable "$@" p.toml; }
+        # $1 lines of the manifest $2.
+        drawn() { while ! [ -e "p.job/$2" ] || [ "$(wc -l < "p.job/$2")" -lt "$1" ]; do sleep 0.01; done; }
+        job=$(submit --array=0-3 "$SCRIPT")
+        drawn 20 000500-001000.jsonl
+        scancel --signal=KILL --full "${job}_1"
+        sbatch --wait --dependency="afterany:$job" --output=/dev/null --wrap true > /dev/null
+        status=0
+        "$DARKFRAME" merge p.job > first.txt 2>&1 || status=$?
+        echo "the first merge: $status"
+        # All that is left, by the number of the task in the job as it was.
+        SHARDS=4 submit --wait --array=1 "$SCRIPT" > /dev/null
+        scontrol show job | grep -c JobState=COMPLETED
+        "$DARKFRAME" merge p.job
+    "#;
+    let output = Command::new(project.join("tests/slurm/cluster"))
+        .args([
+            folder.0.join("cluster").as_path(),
+            Path::new("--"),
+            Path::new("sh"),
+            Path::new("-c"),
+            Path::new(script),
+        ])
+        .env("DARKFRAME", env!("CARGO_BIN_EXE_darkframe"))
+        .env("SCRIPT", project.join("examples/cluster/slurm.sh"))
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(77) {
+        return common::skip("slurm", words);
+    }
+    fine(&output, 0);
+    println!("{words}");
+    let first = std::fs::read_to_string(folder.0.join("first.txt")).unwrap();
+    if words.contains("the first merge: 3") {
+        assert!(first.contains("--frames 0..2000 --shard 1/4 --job p.job --resume"), "{first}");
+    } else {
+        println!("the task had ended before it was killed: {first}");
+    }
+    // Each task wrote its log, and no other block than its own was drawn twice.
+    let logs =
+        folder.0.read_dir().unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "log"));
+    assert_eq!(logs.count(), 5);
+    assert_same(&folder.out(), &reference);
+}
