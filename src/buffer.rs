@@ -62,6 +62,8 @@ struct Object {
     memory: Memory,
     id: MemoryId,
     mapper: Option<Box<dyn Mapper>>,
+    /// The same memory, opened for reading only, once somebody asked; `None` where the kernel does not.
+    read_only: OnceLock<Option<OwnedFd>>,
     /// Made at the first CPU access and kept: page faults cost more than the copy they serve.
     mapping: OnceLock<Mapping>,
 }
@@ -206,6 +208,25 @@ impl Buffer {
         self.0.objects.iter().map(|object| object.size_bytes)
     }
 
+    /// The fd of each distinct object.
+    pub(crate) fn object_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.objects.iter().map(|object| object.fd.as_fd())
+    }
+
+    /// Each distinct object's fd that only reads, where it is `wanted` and the kernel makes one: of memory files, not of
+    /// dma-bufs.
+    pub(crate) fn object_fds_read_only(&self, wanted: bool) -> impl Iterator<Item = Option<BorrowedFd<'_>>> {
+        self.0.objects.iter().map(move |object| {
+            let reading = || object.read_only.get_or_init(|| object.open_read_only()).as_ref().map(AsFd::as_fd);
+            if wanted { reading() } else { None }
+        })
+    }
+
+    /// The index among the distinct objects of the one that holds plane `index`.
+    pub(crate) fn plane_object(&self, index: usize) -> usize {
+        usize::from(self.0.plane_object[index])
+    }
+
     /// Identity of the memory that holds plane `index`.
     pub(crate) fn plane_id(&self, index: usize) -> MemoryId {
         self.0.objects[usize::from(self.0.plane_object[index])].id
@@ -292,26 +313,45 @@ fn fence_error(op: &'static str, errno: Errno) -> Error {
     }
 }
 
+/// What memory an fd stands for, and which. A foreign memory file is sealed against shrinking where it lets us.
+///
+/// # Errors
+/// `InvalidInput`: neither a dma-buf nor a memory file that cannot shrink.
+pub(crate) fn identify(fd: BorrowedFd<'_>) -> Result<(Memory, MemoryId)> {
+    let (memory, inode_is_unique) = match sys::dma_buf::recognise(fd) {
+        Some(how) => (Memory::DmaBuf, how == sys::dma_buf::Recognition::FileSystem),
+        None => {
+            check_sealed(fd)?;
+            (Memory::SealedMemfd, true)
+        }
+    };
+    let stat = nix::sys::stat::fstat(fd).map_err(|errno| Error::from_errno("fstat", "buffer identity", errno))?;
+    let id = match inode_is_unique {
+        true => MemoryId { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
+        false => {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            MemoryId { device: u64::MAX, inode: NEXT.fetch_add(1, Ordering::Relaxed) }
+        }
+    };
+    Ok((memory, id))
+}
+
 impl Object {
     fn recognise(fd: OwnedFd, mapper: Option<Box<dyn Mapper>>) -> Result<Self> {
-        let (memory, inode_is_unique) = match sys::dma_buf::recognise(fd.as_fd()) {
-            Some(how) => (Memory::DmaBuf, how == sys::dma_buf::Recognition::FileSystem),
-            None => {
-                check_sealed(&fd)?;
-                (Memory::SealedMemfd, true)
-            }
-        };
+        let (memory, id) = identify(fd.as_fd())?;
         let size_bytes =
             sys::dma_buf::size_bytes(&fd).map_err(|errno| Error::from_errno("lseek", "buffer size", errno))?;
-        let stat = nix::sys::stat::fstat(&fd).map_err(|errno| Error::from_errno("fstat", "buffer identity", errno))?;
-        let id = match inode_is_unique {
-            true => MemoryId { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
-            false => {
-                static NEXT: AtomicU64 = AtomicU64::new(0);
-                MemoryId { device: u64::MAX, inode: NEXT.fetch_add(1, Ordering::Relaxed) }
-            }
-        };
-        Ok(Self { fd, size_bytes, memory, id, mapper, mapping: OnceLock::new() })
+        let (read_only, mapping) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { fd, size_bytes, memory, id, mapper, read_only, mapping })
+    }
+
+    fn open_read_only(&self) -> Option<OwnedFd> {
+        if self.memory != Memory::SealedMemfd {
+            return None;
+        }
+        // Opened anew: a duplicate would keep the right to write.
+        let file = std::fs::File::open(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        file.map(OwnedFd::from).inspect_err(|error| tracing::debug!(%error, "reopening a memfd")).ok()
     }
 
     fn check_dma_buf(&self, op: &'static str) -> Result<()> {
@@ -358,7 +398,7 @@ impl Object {
 }
 
 /// Fails unless the fd is a memory file that cannot shrink (sealed now, if it lets us).
-fn check_sealed(fd: &OwnedFd) -> Result<()> {
+fn check_sealed(fd: BorrowedFd<'_>) -> Result<()> {
     let refuse = |what: String| {
         Error::invalid("buffer", format!("fd {} is {what}, neither a dma-buf nor a sealed memfd", fd.as_raw_fd()))
             .with_hint("pass a dma-buf, seal the memfd with F_SEAL_SHRINK, or copy it with Buffer::copy_from")
@@ -372,7 +412,7 @@ fn check_sealed(fd: &OwnedFd) -> Result<()> {
 }
 
 /// What an fd is, in words, for errors.
-fn describe_fd(fd: &OwnedFd) -> String {
+fn describe_fd(fd: BorrowedFd<'_>) -> String {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     link.map_or_else(|_| "unknown".into(), |link| format!("\"{}\"", link.display()))
 }

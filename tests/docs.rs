@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["frame", "pool"],
     &["egl"],
     &["gles"],
+    &["share"],
     &["pipeline"],
     &["probe"],
     &["cli"],

@@ -1,0 +1,202 @@
+//! Frames between processes: the unixfd protocol between our own ends, with peers that are slow, wrong or killed, and with
+//! GStreamer where it has unixfd (1.24 and later: the virtual machines).
+//!
+//! Every frame carries its number in all of its pixels. Consumers and producers in processes of their own are this same
+//! binary, started again with a role.
+
+mod common;
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+#[path = "share/gstreamer.rs"]
+mod gstreamer;
+#[path = "share/hostile.rs"]
+mod hostile;
+#[path = "share/own.rs"]
+mod own;
+#[path = "share/wire.rs"]
+mod wire;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use darkframe::allocator::{Request, Usage};
+use darkframe::board::{AllocatorKind, Board};
+use darkframe::buffer::{Access, Buffer};
+use darkframe::device::Device;
+use darkframe::format::Fourcc;
+use darkframe::frame::Frame;
+use darkframe::layout::{Constraints, Size};
+use darkframe::pool::Pool;
+use darkframe::share::unixfd::Address;
+use darkframe::share::unixfd::client::{self, Client, Event, Received};
+use darkframe::share::unixfd::server::{self, Server, WhenFull};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// Tests that count fds, and those that open many, one after the other.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A path that no other test has.
+fn socket(name: &str) -> (PathBuf, Address) {
+    let path = std::env::temp_dir().join(format!("df-{name}-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    (path.clone(), Address::Path(path))
+}
+
+/// One byte of frame `number`: differs in every frame, plane, row and column.
+fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {
+    let mixed = (number as u32)
+        .wrapping_mul(0x9E37_79B1)
+        .wrapping_add((plane as u32).wrapping_mul(0x85EB_CA6B))
+        .wrapping_add(row.wrapping_mul(0xC2B2_AE35))
+        .wrapping_add((column as u32).wrapping_mul(0x27D4_EB2F));
+    (mixed ^ (mixed >> 15)).to_be_bytes()[1]
+}
+
+/// Memory files with rows longer than the pixels, so that strides count.
+fn pool(fourcc: Fourcc, size: Size, limit: usize) -> Pool {
+    let device = Device::open(&Board::generic()).unwrap();
+    let mut request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(AllocatorKind::Memfd);
+    request.constraints = Constraints { stride_align_bytes: 64, offset_align_bytes: 4096, ..Constraints::NONE };
+    Pool::new(&device, request, limit)
+}
+
+/// Waits for a buffer that nobody holds.
+fn acquire(pool: &Pool) -> Buffer {
+    let since = Instant::now();
+    loop {
+        if let Some(buffer) = pool.acquire().unwrap() {
+            return buffer;
+        }
+        assert!(since.elapsed() < LONG, "no buffer came back");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn fill(buffer: &Buffer, number: u64) {
+    let mut map = buffer.map(Access::Write).unwrap();
+    let layout = buffer.layout().clone();
+    for (index, plane) in layout.planes().iter().enumerate() {
+        let bytes = map.plane_mut(index);
+        for row in 0..layout.rows(index) {
+            let start = plane.stride_bytes as usize * row as usize;
+            for column in 0..layout.row_bytes(index) as usize {
+                bytes[start + column] = byte(number, index, row, column);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn check(buffer: &Buffer, number: u64) {
+    let map = buffer.map(Access::Read).unwrap();
+    let layout = buffer.layout();
+    for index in 0..layout.planes().len() {
+        for row in 0..layout.rows(index) {
+            for (column, got) in map.row(index, row).iter().enumerate() {
+                let expected = byte(number, index, row, column);
+                assert_eq!(*got, expected, "frame {number}, plane {index}, row {row}, byte {column}");
+            }
+        }
+    }
+}
+
+fn numbered(buffer: Buffer, number: u64) -> Frame {
+    fill(&buffer, number);
+    Frame { sequence: number, timestamp_ns: number * 40_000_000, ..Frame::new(buffer, None) }
+}
+
+#[track_caller]
+fn next(client: &mut Client) -> Received {
+    match client.next(Some(LONG)).unwrap() {
+        Event::Frame(received) => received,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same for a condition that another thread brings about.
+#[track_caller]
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(since.elapsed() < LONG, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn lossless() -> server::Options {
+    server::Options { when_full: WhenFull::Wait, patience: LONG, ..server::Options::default() }
+}
+
+/// This binary again, in a process of its own.
+fn start(role: &str, socket: &std::path::Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["role", "--exact", "--nocapture"])
+        .env("DARKFRAME_SHARE_ROLE", role)
+        .env("DARKFRAME_SHARE_SOCKET", socket)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[track_caller]
+fn succeeds(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {text}", output.status);
+    text
+}
+
+/// What a process that was started with a role does; nothing otherwise.
+#[test]
+fn role() {
+    let Ok(role) = std::env::var("DARKFRAME_SHARE_ROLE") else { return };
+    let socket = Address::Path(std::env::var_os("DARKFRAME_SHARE_SOCKET").unwrap().into());
+    match role.as_str() {
+        // Every frame, in order, to the end.
+        "consumer" => {
+            let mut client =
+                Client::connect(&socket, client::Options { reconnect: true, ..client::Options::default() }).unwrap();
+            let (mut frames, mut next_number) = (0u64, None);
+            while let Event::Frame(received) = client.next(Some(LONG)).unwrap() {
+                let number = received.frame.sequence;
+                assert_eq!(number, next_number.unwrap_or(number), "a frame is missing");
+                check(&received.frame.buffer, number);
+                next_number = Some(number + 1);
+                frames += 1;
+            }
+            println!("took {frames}");
+        }
+        // Frames without an end, until it is killed.
+        "producer" => {
+            let server = Server::bind(&socket, server::Options::default()).unwrap();
+            let pool = pool(Fourcc::ABGR8888, Size::new(33, 7), 8);
+            for number in 0.. {
+                if let Some(buffer) = pool.acquire().unwrap() {
+                    server.send(numbered(buffer, number)).unwrap();
+                }
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        }
+        // Takes whatever comes, until it is killed.
+        "taker" => {
+            let mut client = Client::connect(&socket, client::Options::default()).unwrap();
+            let mut kept = std::collections::VecDeque::new();
+            while let Event::Frame(received) = client.next(Some(LONG)).unwrap() {
+                check(&received.frame.buffer, received.frame.sequence);
+                kept.push_back(received);
+                kept.truncate(2);
+                if kept.len() == 2 {
+                    kept.pop_front();
+                }
+            }
+        }
+        other => panic!("no role {other}"),
+    }
+}
