@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+mod common;
+
 /// A folder of its own, removed at the end.
 struct Folder(PathBuf);
 
@@ -217,6 +219,42 @@ fn a_slow_sink_that_may_drop_never_stalls_a_fast_one() {
         match rule {
             "drop-oldest" => assert!(slow.ends_with(&[37, 38, 39]), "{slow:?}"),
             _ => assert!(slow.starts_with(&[0, 1, 2]), "{slow:?}"),
+        }
+    }
+}
+
+#[test]
+fn ffmpeg_reads_what_goes_to_standard_output() {
+    if let Err(error) = Command::new("ffmpeg").arg("-version").output() {
+        return common::skip("ffmpeg", error);
+    }
+    let folder = Folder::new("ffmpeg", "pattern = \"gradient\"\nsize = \"160x128\"\nframes = 7");
+    let text = std::fs::read_to_string(folder.0.join("p.toml")).unwrap();
+    let raw = ["-f", "rawvideo", "-pix_fmt", "rgba", "-video_size", "160x128"];
+    for (kind, more) in [("raw", raw.as_slice()), ("y4m", &["-f", "yuv4mpegpipe"])] {
+        let piped = text.replace("file = \"out.raw\"", &format!("file = \"-\"\nkind = \"{kind}\""));
+        std::fs::write(folder.0.join("p.toml"), piped).unwrap();
+        let mut darkframe = folder.command(&[]).stderr(Stdio::inherit()).spawn().unwrap();
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error"])
+            .args(more)
+            .args(["-i", "-", "-f", "rawvideo", "-pix_fmt", "rgba", "-"])
+            .stdin(darkframe.stdout.take().unwrap())
+            .output()
+            .unwrap();
+        assert!(darkframe.wait().unwrap().success());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if kind == "raw" {
+            assert_eq!(numbers(&output.stdout), (0..7).collect::<Vec<u8>>());
+            continue;
+        }
+        // Through 4:2:0 in BT.601 and back by FFmpeg: near, and every frame its own.
+        assert_eq!(output.stdout.len(), 7 * 160 * 128 * 4);
+        for (at, pixel) in output.stdout.chunks_exact(4).enumerate() {
+            let (frame, x, y) = (at / (160 * 128), at % 160, at / 160 % 128);
+            let expected = [(x * 255 / 159) as u8, (y * 255 / 127) as u8, frame as u8];
+            let near = pixel.iter().zip(expected).all(|(got, wanted)| got.abs_diff(wanted) <= 8);
+            assert!(near, "frame {frame}, {x},{y}: {pixel:?}, not {expected:?}");
         }
     }
 }

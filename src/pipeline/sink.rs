@@ -13,18 +13,23 @@ use crate::layout::{Layout, Size};
 
 use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
+pub mod apng;
 pub mod journal;
 pub mod output;
-pub mod png;
+mod pixels;
 pub mod raw;
+pub mod stills;
 pub mod y4m;
 
 pub use journal::Journal;
+use stills::{Encoding, StillsWriter};
 
 /// Pictures that may wait where the description says nothing.
 const DEFAULT_QUEUE: usize = 3;
 /// Each holds a buffer.
 const MAX_QUEUE: usize = 64;
+/// Of JPEG files.
+const DEFAULT_QUALITY: u8 = 90;
 
 /// What a sink's pictures are.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +106,8 @@ pub struct Plan {
     pub when_full: WhenFull,
     /// How many pictures may wait.
     pub queue: usize,
+    /// JPEG: 1 to 100.
+    pub quality: u8,
     /// Told of every picture that is whole on disk.
     pub journal: Journal,
     color: description::ColorKeys,
@@ -123,9 +130,9 @@ impl Plan {
             }
             (None, Some(file)) => kind_of(file.get_ref()).ok_or_else(|| {
                 let detail = format!("\"{}\" does not say what is written", file.get_ref().display());
-                description
-                    .error(key("file"), detail, file.span())
-                    .with_hint("use the extension .png, .y4m or .rgba, or add kind = \"png\", \"y4m\" or \"raw\"")
+                description.error(key("file"), detail, file.span()).with_hint(
+                    "use the extension .png, .jpg, .apng, .y4m or .rgba, or add kind = \"png\", \"y4m\" or \"raw\"",
+                )
             })?,
         };
         match (kind, file) {
@@ -159,9 +166,19 @@ impl Plan {
             },
         };
         let file = file.map(|file| file.get_ref().clone());
+        let quality = match &sink.quality {
+            None => DEFAULT_QUALITY,
+            Some(given) if kind != SinkKind::Jpeg => {
+                return Err(description.error(key("quality"), "this key is for JPEG files", given.span()));
+            }
+            Some(given) => match u8::try_from(*given.get_ref()) {
+                Ok(quality @ 1..=100) => quality,
+                _ => return Err(description.error(key("quality"), format!("{given}: 1 to 100"), given.span())),
+            },
+        };
         let when_full = sink.when_full;
         let journal = Journal::default();
-        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, journal, color: sink.color })
+        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, color: sink.color })
     }
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
@@ -182,12 +199,12 @@ impl Plan {
     /// Fails unless pictures of `shape` can be written.
     ///
     /// # Errors
-    /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG file.
+    /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG or JPEG file.
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
         match self.kind {
-            SinkKind::Png if format.is_yuv() => {
-                let detail = format!("{}: PNG files are RGB", format.name);
+            SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng if format.is_yuv() => {
+                let detail = format!("{}: PNG and JPEG files are RGB", format.name);
                 return Err(Error::unsupported("format", detail)
                     .with_hint("read a pass without `format`, which is RGB; y4m and raw files take YUV"));
             }
@@ -199,7 +216,7 @@ impl Plan {
                     return Err(Error::invalid("color", detail).with_hint("move `color` from the sink to the pass"));
                 }
             }
-            SinkKind::Png | SinkKind::Y4m => {
+            SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Y4m => {
                 Picker::new(format)?;
             }
             _ => {}
@@ -207,7 +224,7 @@ impl Plan {
         if self.kind == SinkKind::Y4m && !format.is_yuv() {
             y4m::check(self.y4m_color(shape.size))?;
         }
-        if let (SinkKind::Png, Some(file)) = (self.kind, &self.file) {
+        if let (SinkKind::Png | SinkKind::Jpeg, Some(file)) = (self.kind, &self.file) {
             let pattern = output::Pattern::parse(file).map_err(|detail| Error::invalid("file", detail))?;
             if !pattern.is_numbered() && shape.frames.is_some_and(|frames| frames.div_ceil(self.every) > 1) {
                 let detail = format!(
@@ -234,7 +251,9 @@ impl Plan {
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
-            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?, journal)?),
+            SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),
+            SinkKind::Jpeg => Box::new(StillsWriter::create(&file, Encoding::Jpeg(self.quality), picker()?, journal)?),
+            SinkKind::Apng => Box::new(apng::ApngWriter::create(&file, shape.size, shape.rate, picker()?)?),
             SinkKind::Y4m if shape.fourcc.format()?.is_yuv() => {
                 Box::new(y4m::planes::PlanesWriter::create(&file, shape, journal)?)
             }
@@ -257,6 +276,8 @@ fn kind_of(path: &Path) -> Option<SinkKind> {
     }
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "png" => Some(SinkKind::Png),
+        "jpg" | "jpeg" => Some(SinkKind::Jpeg),
+        "apng" => Some(SinkKind::Apng),
         "y4m" => Some(SinkKind::Y4m),
         "raw" | "rgba" | "bgra" | "rgb" | "bin" => Some(SinkKind::Raw),
         _ => None,
