@@ -14,6 +14,8 @@ use darkframe::pipeline::description::Rate;
 use darkframe::pipeline::sink::{self, Picture, Shape};
 use darkframe::pipeline::source::Opened;
 
+mod common;
+
 /// A folder of its own, removed at the end.
 struct Folder(PathBuf);
 
@@ -258,7 +260,14 @@ fn write(keys: &str, size: Size, pictures: &[Vec<u8>]) -> darkframe::error::Resu
     let description = Description::parse("p.toml", text).unwrap();
     let plan = sink::Plan::new(&description, "s", &description.sinks["s"])?;
     let rate = Rate { numerator: 25, denominator: 1 };
-    let shape = Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: Some(pictures.len() as u64) };
+    let shape = Shape {
+        size,
+        fourcc: Fourcc::ABGR8888,
+        color: Color::SRGB,
+        rate,
+        frames: Some(pictures.len() as u64),
+        held: 0,
+    };
     let mut writer = plan.open(&shape, shape.fourcc)?;
     for (frame, pixels) in pictures.iter().enumerate() {
         let buffer = filled(size, pixels);
@@ -365,11 +374,82 @@ fn a_failing_sink_leaves_nothing() {
     let rate = Rate::DEFAULT;
     let size = Size::new(4, 4);
     let mut writer = plan
-        .open(&Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: None }, Fourcc::ABGR8888)
+        .open(
+            &Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: None, held: 0 },
+            Fourcc::ABGR8888,
+        )
         .unwrap();
     let buffer = filled(size, &bytes(64, 1));
     let map = buffer.map(Access::Read).unwrap();
     writer.write(&Picture { layout: buffer.layout(), map: &map, frame: 0 }).unwrap();
     drop(writer);
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0);
+}
+
+/// A picture without edges, which JPEG keeps well.
+fn smooth(size: Size, frame: u32) -> Vec<u8> {
+    let places = (0..size.height).flat_map(|y| (0..size.width).map(move |x| (x, y)));
+    places.flat_map(|(x, y)| [(x * 3) as u8, (y * 4) as u8, (frame * 40) as u8, 255]).collect()
+}
+
+#[test]
+fn jpeg_files_hold_the_picture_as_well_as_the_quality_says() {
+    let folder = Folder::new("jpeg");
+    let size = Size::new(67, 43);
+    let pictures = [smooth(size, 0), smooth(size, 3)];
+    let mut bytes = Vec::new();
+    for (quality, allowed) in [(95, 6), (20, 60)] {
+        let file = folder.0.join(format!("q{quality}-%d.jpg"));
+        let written = write(&format!("file = \"{}\"\nquality = {quality}", file.display()), size, &pictures).unwrap();
+        assert_eq!(written.pictures, 2);
+        bytes.push(written.bytes);
+        for (frame, pixels) in pictures.iter().enumerate() {
+            let read = image::open(folder.0.join(format!("q{quality}-{frame}.jpg"))).unwrap();
+            assert_eq!(read.color(), image::ColorType::Rgb8);
+            let worst = read.into_rgba8().iter().zip(pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(worst <= allowed, "quality {quality}: {worst}");
+        }
+    }
+    assert!(bytes[1] < bytes[0], "{bytes:?}");
+    for (keys, words) in [
+        ("file = \"a-%d.jpg\"\nquality = 0", "1 to 100"),
+        ("file = \"a-%d.png\"\nquality = 9", "for JPEG files"),
+        ("file = \"a.jpg\"", "2 pictures for one file"),
+    ] {
+        let error = write(keys, size, &pictures).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn animated_png_holds_every_picture() {
+    let folder = Folder::new("apng");
+    let size = Size::new(13, 9);
+    let pictures: Vec<Vec<u8>> = (0..4).map(|frame| bytes(13 * 9 * 4, frame)).collect();
+    let file = folder.0.join("a.apng");
+    write(&format!("file = \"{}\"", file.display()), size, &pictures).unwrap();
+    // FFmpeg's own reader, which checks every chunk's sum.
+    let ffmpeg = ["-v", "error", "-err_detect", "explode", "-f", "apng", "-i"];
+    let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "-"];
+    match std::process::Command::new("ffmpeg").args(ffmpeg).arg(&file).args(raw).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout == pictures.concat(), "{} bytes", output.stdout.len());
+        }
+        Err(error) => common::skip("ffmpeg", error),
+    }
+    // 25 frames/s, four of them, again and again; the sum over the chunk is right.
+    let file = std::fs::read(&file).unwrap();
+    let at = file.windows(4).position(|name| name == b"acTL").unwrap();
+    assert_eq!(&file[at + 4..at + 12], [0, 0, 0, 4, 0, 0, 0, 0]);
+    let at = file.windows(4).position(|name| name == b"fcTL").unwrap();
+    assert_eq!(&file[at + 24..at + 28], [0, 1, 0, 25]);
+    use image::AnimationDecoder;
+    let decoder = image::codecs::png::PngDecoder::new(std::io::Cursor::new(&file)).unwrap();
+    let frames = decoder.apng().unwrap().into_frames().collect_frames().unwrap();
+    assert_eq!(frames.len(), 4);
+
+    let error = write("file = \"/dev/null\"\nkind = \"apng\"", size, &pictures).unwrap_err().to_string();
+    assert!(error.contains("/dev/null") && error.contains("y4m to the stream"), "{error}");
+    drop(folder);
 }

@@ -84,7 +84,7 @@ fn every_mistake_has_its_place_and_its_words() {
         ("size = \"50%\"", "format = \"NV15\"", "p.toml:9:10", "no shader here writes its samples"),
         ("input = \"late\"", "input = \"layt\"", "p.toml:21:9", "did you mean \"late\"?"),
         ("kind = \"null\"", "", "p.toml:20:7", "neither `file` nor `kind`"),
-        ("kind = \"null\"", "file = \"a.jpg\"", "p.toml:22:8", "use the extension .png"),
+        ("kind = \"null\"", "file = \"a.gif\"", "p.toml:22:8", "use the extension .png"),
         ("kind = \"null\"", "file = \"a-%s.png\"", "p.toml:22:8", "after % comes d"),
         ("kind = \"null\"", "kind = \"null\"\nevery = 0", "p.toml:23:9", "every frame is 1"),
         (

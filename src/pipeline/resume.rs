@@ -265,7 +265,7 @@ pub(super) fn expected(range: &Range<u64>, every: u64) -> impl Iterator<Item = u
 fn is_in_parts(kind: SinkKind) -> bool {
     match kind {
         SinkKind::Raw | SinkKind::Y4m => true,
-        SinkKind::Png | SinkKind::Null => false,
+        SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Null => false,
     }
 }
 
@@ -282,6 +282,12 @@ fn refuse_streams(description: &Description, plan: &Plan) -> Result<()> {
     }
     for node in &plan.graph.sinks {
         let Some(path) = &node.plan.file else { continue };
+        if node.plan.kind == SinkKind::Apng {
+            let name = &node.plan.name;
+            let span = description.sinks[name.as_str()].input.span();
+            let error = description.error(format!("sink.{name}.kind"), "an animated PNG is made in one piece", span);
+            return Err(error.with_hint("write numbered PNG files"));
+        }
         let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
         if path == Path::new("-") || path.starts_with("/dev") || path.starts_with("/proc") || special {
             let detail = format!("{} is no file, and a job looks at what it wrote", path.display());

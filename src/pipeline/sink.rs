@@ -11,15 +11,25 @@ use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
 use crate::layout::{Layout, Size};
 
-use super::description::{self, Description, Rate, SinkKind};
+use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
+pub mod apng;
 pub mod journal;
 pub mod output;
-pub mod png;
+mod pixels;
 pub mod raw;
+pub mod stills;
 pub mod y4m;
 
 pub use journal::Journal;
+use stills::{Encoding, StillsWriter};
+
+/// Pictures that may wait where the description says nothing.
+const DEFAULT_QUEUE: usize = 3;
+/// Each holds a buffer.
+const MAX_QUEUE: usize = 64;
+/// Of JPEG files.
+const DEFAULT_QUALITY: u8 = 90;
 
 /// What a sink's pictures are.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +44,8 @@ pub struct Shape {
     pub rate: Rate,
     /// How many pictures will come, where it is known.
     pub frames: Option<u64>,
+    /// Buffers that sinks may hold while everybody else goes on.
+    pub held: usize,
 }
 
 /// One picture in mapped memory.
@@ -63,6 +75,15 @@ pub trait Writer: Send {
     /// Those of the file, which the error names; `PeerClosed` where a pipe's reader went away.
     fn write(&mut self, picture: &Picture<'_>) -> Result<()>;
 
+    /// No picture will come any more: a stream ends here, so that its reader need not wait for slower sinks. A file stays
+    /// as it is until every sink has written everything.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes what was written whole: until this, files are under a temporary name.
     ///
     /// # Errors
@@ -81,6 +102,12 @@ pub struct Plan {
     pub file: Option<PathBuf>,
     /// Takes every so many frames.
     pub every: u64,
+    /// What happens when more than `queue` pictures would wait.
+    pub when_full: WhenFull,
+    /// How many pictures may wait.
+    pub queue: usize,
+    /// JPEG: 1 to 100.
+    pub quality: u8,
     /// Told of every picture that is whole on disk.
     pub journal: Journal,
     color: description::ColorKeys,
@@ -103,9 +130,9 @@ impl Plan {
             }
             (None, Some(file)) => kind_of(file.get_ref()).ok_or_else(|| {
                 let detail = format!("\"{}\" does not say what is written", file.get_ref().display());
-                description
-                    .error(key("file"), detail, file.span())
-                    .with_hint("use the extension .png, .y4m or .rgba, or add kind = \"png\", \"y4m\" or \"raw\"")
+                description.error(key("file"), detail, file.span()).with_hint(
+                    "use the extension .png, .jpg, .apng, .y4m or .rgba, or add kind = \"png\", \"y4m\" or \"raw\"",
+                )
             })?,
         };
         match (kind, file) {
@@ -128,8 +155,40 @@ impl Plan {
         {
             return Err(description.error(key("every"), "0: every frame is 1", given.span()));
         }
+        let queue = match &sink.queue {
+            None => DEFAULT_QUEUE,
+            Some(given) => match usize::try_from(*given.get_ref()) {
+                Ok(pictures @ 1..=MAX_QUEUE) => pictures,
+                _ => {
+                    let detail = format!("{given}: 1 to {MAX_QUEUE} pictures may wait");
+                    return Err(description.error(key("queue"), detail, given.span()));
+                }
+            },
+        };
         let file = file.map(|file| file.get_ref().clone());
-        Ok(Self { name: name.to_owned(), kind, file, every, journal: Journal::default(), color: sink.color })
+        let quality = match &sink.quality {
+            None => DEFAULT_QUALITY,
+            Some(given) if kind != SinkKind::Jpeg => {
+                return Err(description.error(key("quality"), "this key is for JPEG files", given.span()));
+            }
+            Some(given) => match u8::try_from(*given.get_ref()) {
+                Ok(quality @ 1..=100) => quality,
+                _ => return Err(description.error(key("quality"), format!("{given}: 1 to 100"), given.span())),
+            },
+        };
+        let when_full = sink.when_full;
+        let journal = Journal::default();
+        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, color: sink.color })
+    }
+
+    /// How many buffers this sink may hold, without which everybody else must still have enough.
+    pub fn holds(&self) -> usize {
+        match self.when_full {
+            // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
+            WhenFull::Block => self.queue - DEFAULT_QUEUE.min(self.queue),
+            // Those that wait, and the one being written.
+            WhenFull::DropOldest | WhenFull::DropNewest => self.queue + 1,
+        }
     }
 
     /// The sink takes this frame.
@@ -140,12 +199,12 @@ impl Plan {
     /// Fails unless pictures of `shape` can be written.
     ///
     /// # Errors
-    /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG file.
+    /// `Unsupported`: a format that this kind does not write. `InvalidInput`: several pictures for one PNG or JPEG file.
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
         match self.kind {
-            SinkKind::Png if format.is_yuv() => {
-                let detail = format!("{}: PNG files are RGB", format.name);
+            SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng if format.is_yuv() => {
+                let detail = format!("{}: PNG and JPEG files are RGB", format.name);
                 return Err(Error::unsupported("format", detail)
                     .with_hint("read a pass without `format`, which is RGB; y4m and raw files take YUV"));
             }
@@ -157,7 +216,7 @@ impl Plan {
                     return Err(Error::invalid("color", detail).with_hint("move `color` from the sink to the pass"));
                 }
             }
-            SinkKind::Png | SinkKind::Y4m => {
+            SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Y4m => {
                 Picker::new(format)?;
             }
             _ => {}
@@ -165,7 +224,7 @@ impl Plan {
         if self.kind == SinkKind::Y4m && !format.is_yuv() {
             y4m::check(self.y4m_color(shape.size))?;
         }
-        if let (SinkKind::Png, Some(file)) = (self.kind, &self.file) {
+        if let (SinkKind::Png | SinkKind::Jpeg, Some(file)) = (self.kind, &self.file) {
             let pattern = output::Pattern::parse(file).map_err(|detail| Error::invalid("file", detail))?;
             if !pattern.is_numbered() && shape.frames.is_some_and(|frames| frames.div_ceil(self.every) > 1) {
                 let detail = format!(
@@ -192,7 +251,9 @@ impl Plan {
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
-            SinkKind::Png => Box::new(png::PngWriter::create(&file, picker()?, journal)?),
+            SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),
+            SinkKind::Jpeg => Box::new(StillsWriter::create(&file, Encoding::Jpeg(self.quality), picker()?, journal)?),
+            SinkKind::Apng => Box::new(apng::ApngWriter::create(&file, shape.size, shape.rate, picker()?)?),
             SinkKind::Y4m if shape.fourcc.format()?.is_yuv() => {
                 Box::new(y4m::planes::PlanesWriter::create(&file, shape, journal)?)
             }
@@ -215,6 +276,8 @@ fn kind_of(path: &Path) -> Option<SinkKind> {
     }
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "png" => Some(SinkKind::Png),
+        "jpg" | "jpeg" => Some(SinkKind::Jpeg),
+        "apng" => Some(SinkKind::Apng),
         "y4m" => Some(SinkKind::Y4m),
         "raw" | "rgba" | "bgra" | "rgb" | "bin" => Some(SinkKind::Raw),
         _ => None,

@@ -155,7 +155,21 @@ impl Output {
         }
     }
 
-    /// Bytes in the file so far.
+    /// Replaces bytes that were written before.
+    ///
+    /// # Errors
+    /// As [`Output::write_all`].
+    pub fn rewrite(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        use std::os::unix::fs::FileExt;
+        self.file.write_all_at(bytes, at).map_err(|error| self.failed(error))
+    }
+
+    /// A device, a pipe or standard output: what was written is out already.
+    pub fn is_stream(&self) -> bool {
+        self.aside.is_none()
+    }
+
+    /// Bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
