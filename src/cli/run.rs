@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use darkframe::board::Board;
 use darkframe::error::{Error, ErrorKind, Result};
+use darkframe::gles::ProgramCache;
 use darkframe::pipeline::description::{FrameRange, Require};
 use darkframe::pipeline::resume::JobOptions;
 use darkframe::pipeline::runner::{self, Options, Progress};
@@ -46,6 +47,10 @@ pub struct Arguments {
     /// A shipped board's name, or the path of a board file.
     #[arg(long, value_name = "NAME|PATH")]
     board: Option<String>,
+    /// Compile every shader again. Else drivers that use a GPU get programs that they linked in an earlier run, from
+    /// $XDG_CACHE_HOME/darkframe/programs.
+    #[arg(long)]
+    no_program_cache: bool,
     /// Write what was done, how, and how long it took, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -72,6 +77,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
         max_version: None,
+        programs: if arguments.no_program_cache { None } else { program_cache() },
     };
     // That it cannot be written is said now, not after the run.
     let file = arguments.report.as_deref().map(open_report).transpose()?;
@@ -84,6 +90,18 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     }
     // The shell's convention for a command ended by SIGINT.
     Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+/// Where programs are kept. `DARKFRAME_PROGRAM_CACHE=0` keeps none, `1` keeps those of drivers that draw with the CPU too.
+fn program_cache() -> Option<ProgramCache> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let cache = ProgramCache::new(base.filter(|base| base.is_absolute())?.join("darkframe/programs"));
+    match std::env::var("DARKFRAME_PROGRAM_CACHE").as_deref() {
+        Ok("0") => None,
+        Ok("1") => Some(cache.on_software(true)),
+        _ => Some(cache),
+    }
 }
 
 /// What the command line says of a job; none of it is read from the environment unasked.

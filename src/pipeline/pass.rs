@@ -330,6 +330,8 @@ impl Sampling {
 /// A shader that only asks for its own pixel, at the input's own size, gets exactly one texel: nearest gives the same
 /// bits and costs the CPU half. Subsampled chroma is always mixed, unless the author asks for nearest.
 ///
+/// The same holds with `middles`: where every read is known to be at the middle of some pixel.
+///
 /// llvmpipe mixes 8-bit texels with 8-bit arithmetic, and two codes of chroma are four of blue. Not so where the
 /// texture is mirrored at its edges, which is the same picture as long as nobody asks beyond them.
 pub fn samplings(
@@ -339,13 +341,14 @@ pub fn samplings(
     wanted: Filter,
     same_size: bool,
     planes: &[gles::Filter],
+    middles: bool,
 ) -> Vec<Sampling> {
     let pointwise = same_size && shader.is_none_or(|shader| shader.is_pointwise(input));
     let exact = pointwise && gl.caps().is_software && gl.caps().at_least(3, 0);
     planes
         .iter()
         .map(|plane| {
-            let filter = match (wanted, pointwise) {
+            let filter = match (wanted, pointwise || (same_size && middles)) {
                 (Filter::Nearest, _) => gles::Filter::Nearest,
                 (Filter::Linear, true) => *plane,
                 (Filter::Linear, false) => gles::Filter::Linear,

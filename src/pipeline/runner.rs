@@ -17,7 +17,7 @@ use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
-use crate::gles::{Gl, Texture};
+use crate::gles::{Gl, ProgramCache, Texture};
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
@@ -57,6 +57,8 @@ pub struct Options {
     pub board: Option<Board>,
     /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
     pub max_version: Option<(u8, u8)>,
+    /// Where linked programs are kept from run to run.
+    pub programs: Option<ProgramCache>,
     /// Set to true, no new frame is begun; those in flight are finished.
     pub stop: Arc<AtomicBool>,
     /// Asked before memory of a kind is imported into a driver: whether the driver lives through it. Without one the
@@ -121,6 +123,9 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     }
     let context = driver.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let gl = context.make_current()?;
+    if let Some(programs) = options.programs {
+        gl.keep_programs(programs);
+    }
     let job = Job {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
@@ -173,7 +178,7 @@ impl<'a> Job<'a> {
             feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
         }
         let passes = programs::compile(gl, &mut plan, &feeds)?;
-        let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, .. } = plan;
+        let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, reused, .. } = plan;
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
@@ -194,6 +199,10 @@ impl<'a> Job<'a> {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
             let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
+            if let Some(earlier) = reused[index] {
+                targets.push(targets[earlier].shared());
+                continue;
+            }
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
         }
         if self.require {

@@ -84,7 +84,9 @@ fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Sampled) -> 
         let (binding, mut color, size, planes) = feed(*from);
         let filter = node.filter_of(number);
         let same_size = size == plan.sizes[index];
-        let samplings = pass::samplings(gl, shader, name, filter, same_size, &planes);
+        // A GPU filters for nothing: there is no reason to rely on its coordinates.
+        let middles = gl.caps().is_software && plan.reads_middles(index, name);
+        let samplings = pass::samplings(gl, shader, name, filter, same_size, &planes, middles);
         if filter == Filter::Nearest {
             // Each pixel takes the chroma sample of its own block, wherever that sits.
             color.siting = Siting::Center;

@@ -4,6 +4,7 @@
 //! Not here: writing (`deliver`).
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -151,7 +152,8 @@ enum Out {
 
 /// The target of a pass.
 pub(super) struct Target {
-    framebuffers: Vec<Framebuffer>,
+    /// Shared with targets that are never needed at the same time.
+    framebuffers: Vec<Rc<Framebuffer>>,
     /// YUV formats: what is drawn from the framebuffer, and handed out instead of it. As many sets as there are buffers,
     /// or framebuffers.
     planes: Option<Planes>,
@@ -175,7 +177,7 @@ impl Target {
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let drawn = drawn_format(gl, fourcc)?;
         let Some(memory) = memory else {
-            let framebuffers = vec![plain(gl, size, drawn)?];
+            let framebuffers = vec![Rc::new(plain(gl, size, drawn)?)];
             let out = Out::Nowhere;
             return Ok(Self { framebuffers, planes: None, current: 0, out, edge: None });
         };
@@ -194,6 +196,7 @@ impl Target {
                 }
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
+                let framebuffers = framebuffers.into_iter().map(Rc::new).collect();
                 Ok(Self { framebuffers, planes, current: 0, out, edge: Some(edge) })
             }
             Err(reason) => {
@@ -218,7 +221,7 @@ impl Target {
                 let several = buffers_for(shape) > 1 && !caps.is_software;
                 let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, drawn) };
                 let sets = if several { 2 } else { 1 };
-                let framebuffers = (0..sets).map(|_| make()).collect::<Result<_>>()?;
+                let framebuffers = (0..sets).map(|_| make().map(Rc::new)).collect::<Result<_>>()?;
                 let planes = if format.is_yuv() { Some(Planes::to_read_back(gl, shape, sets)?) } else { None };
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
                     edge.binding = "pixel-pack buffers".into();
@@ -234,6 +237,12 @@ impl Target {
                 Ok(Self { framebuffers, planes, current: 0, out, edge: Some(edge) })
             }
         }
+    }
+
+    /// A target over the same texture, for a pass that is drawn when nobody needs this one's picture any more.
+    pub(super) fn shared(&self) -> Self {
+        let framebuffers = self.framebuffers.clone();
+        Self { framebuffers, planes: None, current: 0, out: Out::Nowhere, edge: None }
     }
 
     /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
@@ -303,7 +312,7 @@ impl Target {
                 if wanted {
                     let from = match &self.planes {
                         Some(planes) => planes.set(self.current),
-                        None => std::slice::from_ref(&self.framebuffers[self.current]),
+                        None => std::slice::from_ref(&*self.framebuffers[self.current]),
                     };
                     for (ring, framebuffer) in rings.iter_mut().zip(from) {
                         ring.start(gl, framebuffer)?;
