@@ -34,9 +34,10 @@ fn within(text: &str) -> u8 {
 
 /// Runs a case; the picture of its last frame, or `None` where there is no driver.
 fn actual(case: &Path, max_version: Option<(u8, u8)>) -> Option<RgbaImage> {
-    let out = std::env::temp_dir().join(format!("darkframe-golden-{}.png", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("darkframe-golden-{}", std::process::id()));
     let mut description = Description::open(case.join("pipeline.toml")).unwrap_or_else(|error| panic!("{error}"));
-    description.set(&format!("sink.picture.file={}", out.display())).unwrap_or_else(|error| panic!("{error}"));
+    let file = format!("sink.picture.file={}", folder.join("%04d.png").display());
+    description.set(&file).unwrap_or_else(|error| panic!("{error}"));
     let options = Options { max_version, ..Options::default() };
     match runner::run(&description, options) {
         Ok(_) => {}
@@ -50,8 +51,9 @@ fn actual(case: &Path, max_version: Option<(u8, u8)>) -> Option<RgbaImage> {
         }
         Err(error) => panic!("{}: {error}", case.display()),
     }
-    let picture = image::open(&out).unwrap_or_else(|error| panic!("{}: {error}", out.display())).into_rgba8();
-    std::fs::remove_file(&out).unwrap();
+    let last = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let picture = image::open(&last).unwrap_or_else(|error| panic!("{}: {error}", last.display())).into_rgba8();
+    std::fs::remove_dir_all(&folder).unwrap();
     Some(picture)
 }
 
@@ -135,7 +137,11 @@ fn every_shader_has_a_case_a_head_and_a_row() {
         }
         shaders += 1;
         assert!(pipelines.contains(&format!("shaders/{name}\"")), "no case in tests/golden uses {name}");
-        assert!(readme.contains(&format!("[{name}]({name})")), "shaders/README.md has no row for {name}");
+        let row = readme.lines().find(|line| line.starts_with(&format!("| [{name}]({name}) |")));
+        let row = row.unwrap_or_else(|| panic!("shaders/README.md has no row for {name}"));
+        let picture = row.split("](").find_map(|part| part.strip_prefix("pictures/")?.split(')').next());
+        let picture = picture.unwrap_or_else(|| panic!("shaders/README.md shows no picture of {name}"));
+        assert!(project("shaders/pictures").join(picture).is_file(), "shaders/pictures/{picture} is missing");
         let text = std::fs::read_to_string(&path).unwrap();
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
         for part in ["// Input", "// Output", "// Cost"] {

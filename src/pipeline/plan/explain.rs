@@ -73,7 +73,7 @@ impl Plan {
         }
         let chroma = match feed {
             Feed::Source(source) => self.infos[source].fourcc.format().is_ok_and(|format| format.is_yuv()),
-            Feed::Pass(_) => false,
+            Feed::Pass(_) | Feed::Previous(_) => false,
         };
         let mixed = if chroma { "; subsampled chroma is mixed all the same" } else { "" };
         if self.shaders[pass].as_deref().is_none_or(|shader| shader.is_pointwise(name)) {
@@ -117,7 +117,7 @@ impl Plan {
         let node = &self.graph.passes[pass];
         let is_subsampled = |feed: &Feed| match *feed {
             Feed::Source(source) => views_of_four(self.infos[source].fourcc, self.infos[source].size).is_some(),
-            Feed::Pass(_) => false,
+            Feed::Pass(_) | Feed::Previous(_) => false,
         };
         if !self.optimize.has(Step::FourWide) {
             "the step \"four-wide\" is off"
@@ -133,6 +133,9 @@ impl Plan {
     fn target(&self, pass: usize) -> String {
         if self.graph.sinks.iter().any(|sink| sink.pass == pass) {
             return "buffers in a circle, which sinks take".into();
+        }
+        if !self.graph.passes[pass].is_plain() {
+            return "a texture of its own: it has wrap, clear, repeat or enable, or is read in the next frame".into();
         }
         match self.reused[pass] {
             Some(earlier) => format!("the texture of {}, which nobody needs any more", self.graph.passes[earlier].name),

@@ -12,12 +12,14 @@ pub(super) fn reuse(graph: &Graph, sizes: &[Size]) -> Vec<Option<usize>> {
     let mut last_reader: Vec<usize> = (0..count).collect();
     for (reader, pass) in graph.passes.iter().enumerate() {
         for (_, feed) in &pass.inputs {
-            if let Feed::Pass(read) = *feed {
-                last_reader[read] = last_reader[read].max(reader);
+            if let Feed::Pass(read) | Feed::Previous(read) = *feed {
+                // What a pass that may be left out reads, its own readers may read too.
+                let last = if pass.is_plain() { reader } else { count };
+                last_reader[read] = last_reader[read].max(last);
             }
         }
     }
-    let is_between = |pass: usize| graph.sinks.iter().all(|sink| sink.pass != pass);
+    let is_between = |pass: usize| graph.passes[pass].is_plain() && graph.sinks.iter().all(|sink| sink.pass != pass);
     let mut reused = vec![None; count];
     // Textures that are free, by the pass that drew into them last.
     let mut holders: Vec<usize> = Vec::new();
