@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use darkframe::error::ErrorKind;
+use darkframe::gles::ProgramCache;
 use darkframe::pipeline::description::Optimize;
 use darkframe::pipeline::plan::Plan;
 use darkframe::pipeline::runner::{self, Options};
@@ -216,6 +217,37 @@ fn a_sinks_pass_is_stored_and_reasons_are_given() {
     assert_eq!(plan.parts, [["p"], ["q"], ["r"]]);
 }
 
+/// Long chains with few textures: the same picture, and fewer buffers to hold it.
+#[test]
+fn textures_are_used_again_and_whole_pixels_are_read_unfiltered() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let passes = ["p", "q", "r", "t", "u"].map(|name| name.to_owned());
+    let sources: Vec<String> = ["s", "p", "q", "r", "t"].iter().map(|feed| format!("source = \"{feed}\"")).collect();
+    let table: Vec<_> =
+        passes.iter().zip(&sources).map(|(name, source)| (name.as_str(), "shift", source.as_str(), "")).collect();
+    let text = pipeline(NOISE, &table, "u");
+    let plan = Plan::new(&folder.parse(&text), None).unwrap();
+    // p and q take turns; the last one's picture goes to a sink.
+    assert_eq!(plan.reused, [None, None, Some(0), Some(1), None]);
+    assert!((0..5).all(|pass| plan.reads_middles(pass, "source")));
+    let Some((_, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+    assert!(difference <= 1, "{difference}");
+
+    let explained = plan.explain(None).join("\n");
+    for words in [
+        "reads q as source: nearest where the CPU draws (every read is whole pixels away), else linear",
+        "not fused with what reads it: q reads it at other places too: source is not only source()",
+        "target: the texture of p, which nobody needs any more",
+        "no driver here",
+    ] {
+        assert!(explained.contains(words), "{explained}");
+    }
+    let off = Plan::new(&folder.parse(&format!("optimize = false\n{text}")), None).unwrap();
+    assert!(!off.reads_middles(0, "source") && off.reused.iter().all(Option::is_none));
+    assert!(off.explain(None).join("\n").contains("the step \"nearest\" is off"));
+}
+
 /// A fused shader that the driver refuses is drawn in its parts; an error is about the author's text, at its line.
 #[test]
 fn what_a_driver_refuses_is_drawn_in_parts() {
@@ -279,6 +311,64 @@ fn a_shader_of_the_old_version_only_is_not_four_wide() {
     assert!(difference <= 1, "{difference}");
 }
 
+fn kept(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// Programs are kept, taken, and made again where what was kept is torn or another's.
+#[test]
+fn programs_are_kept_on_disk() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let cache = folder.0.join("programs");
+    let passes = [("p", "grade", "source = \"s\"", EXPOSURE), ("q", "shift", "source = \"p\"", "")];
+    let text = pipeline(NOISE, &passes, "q");
+    let picture = |programs: Option<ProgramCache>| {
+        let mut description = folder.parse(&text);
+        let file = folder.0.join("o.raw");
+        description.set(&format!("sink.o.file={}", file.display())).unwrap();
+        let options = Options { frames: Some("0..1".parse().unwrap()), programs, ..Options::default() };
+        match runner::run(&description, options) {
+            Ok(_) => Some(std::fs::read(&file).unwrap()),
+            Err(error) if error.op().starts_with("egl") || error.to_string().contains("libEGL") => None,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let Some(expected) = picture(None) else { return };
+    let with = || picture(Some(ProgramCache::new(&cache).on_software(true))).unwrap();
+    assert_eq!(with(), expected);
+    let files = kept(&cache);
+    if files.is_empty() {
+        println!("SKIP: this driver gives no program binaries");
+        return;
+    }
+    assert_eq!(files.len(), 2, "{files:?}");
+    let times = || files.iter().map(|file| std::fs::metadata(file).unwrap().modified().unwrap()).collect::<Vec<_>>();
+    let first = times();
+    // Taken: nothing is written again.
+    assert_eq!((with(), times()), (expected.clone(), first.clone()));
+    // A torn one, and one that belongs to another program.
+    let whole = files.iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>();
+    std::fs::write(&files[0], &whole[0][..whole[0].len() / 2]).unwrap();
+    std::fs::write(&files[1], &whole[0]).unwrap();
+    assert_eq!(with(), expected);
+    assert_eq!(kept(&cache), files);
+    let again = files.iter().map(|file| std::fs::read(file).unwrap().len()).collect::<Vec<_>>();
+    assert_eq!(again, whole.iter().map(Vec::len).collect::<Vec<_>>());
+    // The bound: with room for less than one, none stays.
+    for file in &files {
+        std::fs::remove_file(file).unwrap();
+    }
+    picture(Some(ProgramCache::new(&cache).on_software(true).max_bytes(100))).unwrap();
+    assert!(kept(&cache).is_empty(), "{:?}", kept(&cache));
+    // A folder that cannot be made costs nothing but time.
+    std::fs::write(folder.0.join("file"), "").unwrap();
+    assert_eq!(picture(Some(ProgramCache::new(folder.0.join("file")).on_software(true))).unwrap(), expected);
+}
+
 /// Pipelines of up to six passes, each of one or two inputs, every input any earlier picture.
 fn chains() -> impl Strategy<Value = Vec<(usize, usize, usize, bool)>> {
     prop::collection::vec(
@@ -308,7 +398,7 @@ const BODIES: &[(&str, &str)] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_chain_is_the_same_planned(passes in chains()) {
         let folder = Folder::new();

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use darkframe::board::Board;
 use darkframe::error::{Error, ErrorKind, Result};
+use darkframe::gles::ProgramCache;
 use darkframe::pipeline::description::{FrameRange, Require};
 use darkframe::pipeline::parameters::ParameterSet;
 use darkframe::pipeline::resume::JobOptions;
@@ -62,6 +63,10 @@ pub struct Arguments {
     /// A shipped board's name, or the path of a board file.
     #[arg(long, value_name = "NAME|PATH")]
     board: Option<String>,
+    /// Compile every shader again. Else drivers that use a GPU get programs that they linked in an earlier run, from
+    /// $XDG_CACHE_HOME/darkframe/programs.
+    #[arg(long)]
+    no_program_cache: bool,
     /// Write what was done, how, and how long it took, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -90,6 +95,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
         max_version: None,
+        programs: if arguments.no_program_cache { None } else { program_cache() },
     };
     let reloader = arguments.watch.then(|| Reloader {
         live: live.clone(),
@@ -132,6 +138,18 @@ fn place(path: &Path, description: &Description) -> Result<Place> {
     }
     let mut outputs = description.sinks.values().filter_map(|sink| sink.file.as_ref());
     Ok(Place::Standard { answer_on_error: outputs.any(|file| is_stdout(file.get_ref())) })
+}
+
+/// Where programs are kept. `DARKFRAME_PROGRAM_CACHE=0` keeps none, `1` keeps those of drivers that draw with the CPU too.
+fn program_cache() -> Option<ProgramCache> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let cache = ProgramCache::new(base.filter(|base| base.is_absolute())?.join("darkframe/programs"));
+    match std::env::var("DARKFRAME_PROGRAM_CACHE").as_deref() {
+        Ok("0") => None,
+        Ok("1") => Some(cache.on_software(true)),
+        _ => Some(cache),
+    }
 }
 
 /// What the command line says of a job; none of it is read from the environment unasked.

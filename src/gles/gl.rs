@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use glow::HasContext;
 
 use super::names::{Dead, Kind, Name, Queue, SyncName};
+use super::program_cache::ProgramCache;
 use crate::egl::context::Current;
 use crate::egl::library::{Library, parse_version};
 use crate::egl::{Context, Display, Extensions, FenceWays};
@@ -64,6 +65,7 @@ struct Shared {
     group_names: Arc<Queue>,
     triangle: OnceLock<Name>,
     fence_ways: OnceLock<FenceWays>,
+    program_cache: OnceLock<ProgramCache>,
 }
 
 /// Entry points that glow lacks, or in which it trusts the driver too much.
@@ -140,7 +142,16 @@ impl Shared {
         };
         // SAFETY: a context is current; the loader returns addresses of GL functions, and version and extension strings
         // were read above as glow reads them.
-        let glow = unsafe { glow::Context::from_loader_function_cstr(|name| library.gl_address(name).cast_const()) };
+        let address = |name: &std::ffi::CStr| {
+            let address = library.gl_address(name).cast_const();
+            // OpenGL ES 2 has these two with another name, and the same meaning.
+            match name.to_bytes() {
+                b"glGetProgramBinary" if address.is_null() => library.gl_address(c"glGetProgramBinaryOES").cast_const(),
+                b"glProgramBinary" if address.is_null() => library.gl_address(c"glProgramBinaryOES").cast_const(),
+                _ => address,
+            }
+        };
+        let glow = unsafe { glow::Context::from_loader_function_cstr(address) };
         let extensions = match version.0 {
             2 => Extensions::new(extensions_text),
             _ => Extensions::new(glow.supported_extensions().iter().cloned().collect::<Vec<_>>().join(" ")),
@@ -175,6 +186,7 @@ impl Shared {
             group_names,
             triangle: OnceLock::new(),
             fence_ways: OnceLock::new(),
+            program_cache: OnceLock::new(),
         };
         shared.listen();
         tracing::debug!(version = shared.caps.version_text, renderer = shared.caps.renderer, "context ready");
@@ -227,6 +239,16 @@ impl Functions {
 }
 
 impl Gl {
+    /// Keeps linked programs in `cache` from now on, where this driver gives and takes binaries and gains by it; says
+    /// whether it does. The first cache stays.
+    pub fn keep_programs(&self, cache: ProgramCache) -> bool {
+        cache.serves(self) && self.shared.program_cache.set(cache).is_ok()
+    }
+
+    pub(super) fn program_cache(&self) -> Option<&ProgramCache> {
+        self.shared.program_cache.get()
+    }
+
     /// What the context can do.
     pub fn caps(&self) -> &Caps {
         &self.shared.caps

@@ -11,6 +11,7 @@ use glow::HasContext;
 
 use super::gl::Gl;
 use super::names::{Kind, Name};
+use super::program_cache::ProgramCache;
 use crate::error::{Error, ErrorKind, Result, Span};
 
 /// Name of the vertex attribute: the corner of the triangle in clip space, `vec2`. Always at location 0.
@@ -80,6 +81,7 @@ pub struct Program {
     name: Name,
     label: String,
     uniforms: HashMap<String, Active>,
+    from_cache: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +106,23 @@ impl Program {
         check_body(source)?;
         let head = format!("{}{}{}", source.version.line(), source.prelude, line_end(source.prelude));
         let vertex_text = format!("{}{}", source.version.line(), source.vertex);
+        let fragment_text = format!("{head}{}", source.body);
+        let cache = gl.program_cache().map(|cache| (cache, ProgramCache::key(gl, &vertex_text, &fragment_text)));
+        if let Some((cache, key)) = &cache {
+            // SAFETY: a context is current.
+            let raw = unsafe { gl.glow().create_program() };
+            let raw = raw.map_err(|error| Error::failed("glCreateProgram", error))?;
+            let name = gl.name(Kind::Program, raw.0);
+            if cache.load(gl, key, raw) {
+                let uniforms = active_uniforms(gl, name.raw());
+                return Ok(Self { name, label: source.name.to_owned(), uniforms, from_cache: true });
+            }
+        }
         let vertex = compile(gl, glow::VERTEX_SHADER, &vertex_text)?.map_err(|log| {
             Error::new(ErrorKind::Shader, "glCompileShader", format!("{}: generated vertex shader: {log}", source.name))
         })?;
-        let fragment = compile(gl, glow::FRAGMENT_SHADER, &format!("{head}{}", source.body))?
-            .map_err(|log| body_error(source, &head, &log))?;
+        let fragment =
+            compile(gl, glow::FRAGMENT_SHADER, &fragment_text)?.map_err(|log| body_error(source, &head, &log))?;
 
         let glow = gl.glow();
         // SAFETY: a context is current; both shaders live until the names are dropped below.
@@ -118,6 +132,9 @@ impl Program {
             glow.attach_shader(raw, glow::NativeShader(vertex.raw()));
             glow.attach_shader(raw, glow::NativeShader(fragment.raw()));
             glow.bind_attrib_location(raw, 0, POSITION);
+            if cache.is_some() {
+                ProgramCache::prepare(gl, raw);
+            }
             glow.link_program(raw);
             (name, glow.get_program_link_status(raw))
         };
@@ -131,7 +148,15 @@ impl Program {
         }
         let uniforms = active_uniforms(gl, name.raw());
         gl.check_error("glLinkProgram", || source.name.to_owned())?;
-        Ok(Self { name, label: source.name.to_owned(), uniforms })
+        if let Some((cache, key)) = &cache {
+            cache.store(gl, key, glow::NativeProgram(name.raw()));
+        }
+        Ok(Self { name, label: source.name.to_owned(), uniforms, from_cache: false })
+    }
+
+    /// Its binary was kept from an earlier run; nothing was compiled.
+    pub fn is_from_cache(&self) -> bool {
+        self.from_cache
     }
 
     /// Names of the uniforms that the program uses, samplers included. Arrays are without `[0]`.

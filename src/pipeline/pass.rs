@@ -383,6 +383,8 @@ pub fn check_wrap(gl: &Gl, binding: &InputBinding, size: Size, wrap: Wrap) -> Re
 /// A shader that only asks for its own pixel, at the input's own size, gets exactly one texel: nearest gives the same
 /// bits and costs the CPU half. Subsampled chroma is always mixed, unless the author asks for nearest.
 ///
+/// The same holds with `middles`: where every read is known to be at the middle of some pixel.
+///
 /// llvmpipe mixes 8-bit texels with 8-bit arithmetic, and two codes of chroma are four of blue. Not so where the
 /// texture is mirrored at its edges, which is the same picture as long as nobody asks beyond them.
 pub fn samplings(
@@ -390,7 +392,7 @@ pub fn samplings(
     shader: Option<&Shader>,
     input: &str,
     wanted: Filter,
-    same_size: bool,
+    (same_size, middles): (bool, bool),
     planes: &[gles::Filter],
     wrap: Wrap,
 ) -> Vec<Sampling> {
@@ -400,7 +402,7 @@ pub fn samplings(
     planes
         .iter()
         .map(|plane| {
-            let filter = match (wanted, pointwise) {
+            let filter = match (wanted, pointwise || (same_size && middles)) {
                 (Filter::Nearest, _) => gles::Filter::Nearest,
                 (Filter::Linear, true) => *plane,
                 (Filter::Linear, false) => gles::Filter::Linear,

@@ -19,11 +19,15 @@ use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
 use super::parameters::ParameterSet;
 use super::pass::composite;
-use super::shader::{BUILT_IN, Declared, Shader};
+use super::shader::{BUILT_IN, Declared, Shader, texels};
 use super::sink::Shape;
 use super::source::{Info, Opened};
 
+mod explain;
 mod fuse;
+mod reuse;
+
+pub use explain::Known;
 
 /// Passes as they are drawn.
 #[derive(Clone)]
@@ -153,6 +157,8 @@ pub struct Plan {
     pub parameters: ParameterSet,
     /// Passes, as in the graph, that can be drawn four pixels a fragment; where the CPU draws.
     pub four_wide: Vec<bool>,
+    /// For each pass an earlier one whose texture it draws into, as nobody needs that picture any more.
+    pub reused: Vec<Option<usize>>,
     /// Frames per second of the run.
     pub rate: Rate,
     /// First frame.
@@ -210,6 +216,7 @@ impl Plan {
             shaders: Vec::new(),
             uniforms: Vec::new(),
             four_wide: Vec::new(),
+            reused: Vec::new(),
             parameters,
             rate,
             start,
@@ -250,6 +257,10 @@ impl Plan {
         (self.parts, self.kept) = (fused.parts, fused.kept);
         let four_wide = self.optimize.has(Step::FourWide);
         self.four_wide = (0..self.sizes.len()).map(|pass| four_wide && self.can_be_four_wide(pass)).collect();
+        self.reused = match self.optimize.has(Step::Reuse) {
+            true => reuse::reuse(&self.graph, &self.sizes),
+            false => vec![None; self.sizes.len()],
+        };
     }
 
     /// Draws the parts of a fused pass one by one, as a driver does not take them together. Other passes stay as they
@@ -317,6 +328,19 @@ impl Plan {
             Feed::Source(source) => self.conversions[source],
             Feed::Pass(_) | Feed::Previous(_) => None,
         }
+    }
+
+    /// Whether every read of an input, which has the size of the target, is known to be at the middle of a pixel.
+    /// Uniforms that a parameter may change are not known.
+    pub fn reads_middles(&self, pass: usize, input: &str) -> bool {
+        let Some(shader) = self.shaders[pass].as_deref() else { return true };
+        let whole = |name: &str| {
+            let setting = self.uniforms[pass].iter().find(|setting| setting.uniform.name == name);
+            setting.is_some_and(|set| set.parameter.is_none() && set.numbers.iter().all(|number| number.fract() == 0.0))
+        };
+        // Without the step, 16 bits may be all that a coordinate has.
+        let exact = self.optimize.has(Step::Precision) || !["mediump", "lowp"].iter().any(|p| shader.text.contains(p));
+        self.optimize.has(Step::Nearest) && exact && texels::reads_middles(&shader.text, input, whole)
     }
 
     /// The size of what feeds an edge.

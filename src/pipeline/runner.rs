@@ -17,7 +17,7 @@ use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result, Span};
 use crate::format::Fourcc;
-use crate::gles::Gl;
+use crate::gles::{Gl, ProgramCache};
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require, Step};
@@ -60,6 +60,8 @@ pub struct Options {
     pub board: Option<Board>,
     /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
     pub max_version: Option<(u8, u8)>,
+    /// Where linked programs are kept from run to run.
+    pub programs: Option<ProgramCache>,
     /// Set to true, no new frame is begun; those in flight are finished.
     pub stop: Arc<AtomicBool>,
     /// Asked before memory of a kind is imported into a driver: whether the driver lives through it. Without one the
@@ -139,6 +141,9 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     }
     let context = driver.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let gl = context.make_current()?;
+    if let Some(programs) = options.programs {
+        gl.keep_programs(programs);
+    }
     let job = Job {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
@@ -206,7 +211,7 @@ impl<'a> Job<'a> {
         }
         let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
-        let four_wide = plan.four_wide.clone();
+        let (four_wide, reused) = (plan.four_wide.clone(), plan.reused.clone());
         let mut parameters = plan.parameters.clone();
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
@@ -232,6 +237,10 @@ impl<'a> Job<'a> {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
             let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
+            if let Some(earlier) = reused[index] {
+                targets.push(targets[earlier].shared());
+                continue;
+            }
             let previous = node.keeps_previous.then_some(node.clear.unwrap_or([0.0; 4]));
             let demands = target::Demands { four_wide: four_wide[index], previous };
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, demands)?);

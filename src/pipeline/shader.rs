@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result, Span, read_text};
 
 pub mod join;
+pub mod texels;
 pub mod tokens;
 
 /// Uniforms that every shader has.

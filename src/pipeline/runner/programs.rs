@@ -158,7 +158,9 @@ pub(super) fn input(
     let filter = node.filter_of(number);
     let same_size = size == plan.sizes[index];
     let shader = plan.shaders[index].as_deref();
-    let samplings = pass::samplings(gl, shader, name, filter, same_size, &planes, node.wrap);
+    // A GPU filters for nothing: there is no reason to rely on its coordinates.
+    let middles = gl.caps().is_software && node.is_plain() && plan.reads_middles(index, name);
+    let samplings = pass::samplings(gl, shader, name, filter, (same_size, middles), &planes, node.wrap);
     if filter == Filter::Nearest {
         // Each pixel takes the chroma sample of its own block, wherever that sits.
         color.siting = Siting::Center;

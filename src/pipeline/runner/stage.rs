@@ -45,7 +45,8 @@ impl Stage {
         let bypass = match (&node.enable, node.inputs.first()) {
             (Some(_), Some((name, from))) => {
                 let (binding, color, own_size, planes) = feed(*from);
-                let samplings = pass::samplings(gl, None, name, node.filter, own_size == size, &planes, node.wrap);
+                let samplings =
+                    pass::samplings(gl, None, name, node.filter, (own_size == size, false), &planes, node.wrap);
                 let convert = plan.conversion(*from);
                 let first = PassInput { name: "picture".into(), binding, color, size: own_size, samplings, convert };
                 let highp = plan.optimize.has(Step::Precision);

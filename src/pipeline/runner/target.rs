@@ -4,6 +4,7 @@
 //! Not here: writing (`deliver`).
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -155,7 +156,8 @@ enum Out {
 
 /// The target of a pass.
 pub(super) struct Target {
-    framebuffers: Vec<Framebuffer>,
+    /// Shared with targets that are never needed at the same time.
+    framebuffers: Vec<Rc<Framebuffer>>,
     /// YUV formats: what is drawn from the framebuffer, and handed out instead of it. As many sets as there are buffers,
     /// or framebuffers.
     planes: Option<Planes>,
@@ -212,7 +214,8 @@ impl Target {
 
     fn with(framebuffers: Vec<Framebuffer>, planes: Option<Planes>, out: Out, edge: Option<Edge>) -> Self {
         // The first frame is drawn into the first framebuffer.
-        let turn = framebuffers.len() - 1;
+        let turn = framebuffers.len().saturating_sub(1);
+        let framebuffers = framebuffers.into_iter().map(Rc::new).collect();
         Self { framebuffers, planes, current: 0, turn, previous: None, lease: None, out, edge }
     }
 
@@ -288,6 +291,13 @@ impl Target {
                 Ok(Self::with(framebuffers, planes, out, Some(edge)))
             }
         }
+    }
+
+    /// A target over the same texture, for a pass that is drawn when nobody needs this one's picture any more.
+    pub(super) fn shared(&self) -> Self {
+        let mut shared = Self::with(Vec::new(), None, Out::Nowhere, None);
+        shared.framebuffers.clone_from(&self.framebuffers);
+        shared
     }
 
     /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
@@ -382,7 +392,7 @@ impl Target {
                 if wanted {
                     let from = match &self.planes {
                         Some(planes) => planes.set(self.current),
-                        None => std::slice::from_ref(&self.framebuffers[self.current]),
+                        None => std::slice::from_ref(&*self.framebuffers[self.current]),
                     };
                     for (ring, framebuffer) in rings.iter_mut().zip(from) {
                         ring.start(gl, framebuffer)?;
