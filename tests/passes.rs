@@ -357,6 +357,7 @@ fn keys_that_do_not_go_together_are_said() {
         ("overlay = { anchor = \"botom\" }\ninputs = { x = \"a\", y = \"a\" }", "8:22", "did you mean `bottom`?"),
         ("overlay = { scale = 1e6 }\ninputs = { x = \"a\", y = \"a\" }", "8:11", "scale: "),
         ("overlay = {}\nuniforms = { k = 1 }\ninputs = { x = \"a\", y = \"a\" }", "9:14", "has no shader of its own"),
+        ("blend = \"add\"\nstyle = \"shadertoy\"", "9:9", "a pass with blend has no dialect"),
         ("shader = \"x\"\ninputs = [\"a\"]\nrepeat = 0", "10:10", "drawn at least once"),
         ("shader = \"x\"\nsize = \"8x8\"\nrepeat = 2", "10:10", "as its first input: add one"),
         ("shader = \"x\"\ninputs = [\"a\"]\nenable = \"frame % 2\"", "10:11", "neither true nor false"),
@@ -380,4 +381,70 @@ fn keys_that_do_not_go_together_are_said() {
             .to_string();
         assert!(error.starts_with(&format!("p.toml:{place}: ")) && error.contains(words), "{keys}\n{error}");
     }
+}
+
+#[test]
+fn shadertoy_shaders_run_as_they_are() {
+    let folder = Folder::new("shadertoy");
+    let (w, h) = (8usize, 6usize);
+    let picture = noise(21, w * h * 4);
+    let a = source(&folder, "time", (w, h), std::slice::from_ref(&picture));
+    let run = |keys: &str, inputs: &str, shader: &str| {
+        folder.write("toy.frag", shader);
+        let text = format!(
+            "rate = 4\n{}[pass.toy]\nshader = \"toy.frag\"\nstyle = \"shadertoy\"\n{keys}inputs = {inputs}\n[sink.s]\ninput = \"toy\"\nfile = \"OUT\"\n",
+            if inputs == "[]" { "frames = \"3..4\"\n" } else { a.as_str() }
+        );
+        folder.run(&text)
+    };
+    let size = "size = \"8x6\"\n";
+    // Names of ours are the author's here; y points up; without a version it is GLSL ES 3.00.
+    let toy = "float time = 1.0; vec4 pixel(uint frame) { return vec4(float(frame) / 255.0); }
+void mainImage( out vec4 fragColor, in vec2 fragCoord ) {
+  vec2 at = floor(fragCoord);
+  fragColor = vec4(at.x, at.y, float(iFrame) + iTime * 100.0 + iTimeDelta * 4.0 + iMouse.x + iDate.x - 1970.0, 0.0) / 255.0 + pixel(0u) * time;
+  if (iResolution != vec3(8.0, 6.0, 1.0) || iChannelResolution[0].x != 0.0) fragColor = vec4(1.0);
+}";
+    for (version, glsl) in [("", "3.00"), ("#version 300 es\n", "3.00"), ("#version 100\n", "1.00")] {
+        let toy = format!("{version}{toy}");
+        let toy = if glsl == "1.00" { toy.replace("uint", "int").replace("0u", "0") } else { toy };
+        let Some((report, pixels)) = or_skip(run(size, "[]", &toy)) else { return };
+        assert!(report.passes[0].glsl == glsl || version.is_empty(), "{version}: {}", report.passes[0].glsl);
+        for (at, got) in pixels.chunks(4).enumerate() {
+            // Frame 3 at 0.75 s, a quarter of a second each; opaque, whatever is written.
+            assert_eq!(got, [(at % w) as u8, (h - 1 - at / w) as u8, 3 + 75 + 1, 255], "{version} pixel {at}");
+        }
+    }
+    // Textures are the other way up too: what is read where it is drawn is the picture as it is.
+    for read in [
+        "texture(iChannel0, fragCoord / iResolution.xy)",
+        "texture(iChannel0, fragCoord / iChannelResolution[0].xy, 0.0)",
+        "textureLod(iChannel0, fragCoord / iResolution.xy, 0.0)",
+        "texelFetch(iChannel0, ivec2(fragCoord), 0)",
+    ] {
+        let toy = format!("void mainImage(out vec4 c, in vec2 fragCoord) {{ c = {read}; }}");
+        let (_, pixels) =
+            run("filter = \"nearest\"\n", "[\"time\"]", &toy).unwrap_or_else(|error| panic!("{read}: {error}"));
+        for (at, got) in pixels.chunks(4).enumerate() {
+            let expected = &picture[at * 4..at * 4 + 3];
+            assert_eq!((&got[..3], got[3]), (expected, 255), "{read} pixel {at}");
+        }
+    }
+    // A pass that is read keeps its alpha, here its own picture of the frame before.
+    let toy = "void mainImage(out vec4 c, in vec2 at) { c = texture(iChannel0, at / iResolution.xy) + 51.0 / 255.0; }";
+    let (_, pixels) = run(size, "[\"@previous\"]", toy).unwrap_or_else(|error| panic!("{error}"));
+    assert!(pixels.iter().all(|byte| *byte == 51), "{pixels:?}");
+    // Mistakes.
+    let error =
+        run(size, "[]", "\nvoid mainImage(out vec4 c, in vec2 at) {\n  c = nonsense;\n}\n").unwrap_err().to_string();
+    assert!(error.contains("toy.frag:3:") && error.contains("nonsense"), "{error}");
+    let error = run(size, "[]", "vec4 pixel(vec2 uv) { return vec4(1.0); }").unwrap_err().to_string();
+    assert!(error.contains("p.toml:4:10: pass.toy.shader: toy.frag has no mainImage; remove style"), "{error}");
+    folder.write("toy.frag", "void mainImage(out vec4 c, in vec2 at) { c = vec4(1.0); }");
+    let text = "[pass.toy]\nshader = \"toy.frag\"\nsize = \"8x8\"\n[sink.s]\ninput = \"toy\"\nkind = \"null\"\n";
+    let error = folder.run(text).unwrap_err().to_string();
+    assert!(
+        error.contains("p.toml:2:10: pass.toy.shader: toy.frag has mainImage, as on shadertoy.com; add style"),
+        "{error}"
+    );
 }

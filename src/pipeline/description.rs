@@ -26,7 +26,7 @@ mod spanned;
 pub mod value;
 
 pub use optimize::{Optimize, Step};
-pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Wrap};
+pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
 pub use spanned::Spanned;
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 
@@ -237,6 +237,8 @@ pub struct Pass {
     pub overlay: Option<Spanned<Overlay>>,
     /// Mixes the second input, stretched over the target, into the first: a mode, or a table.
     pub blend: Option<Spanned<Blend>>,
+    /// The dialect of the shader. Default: `"darkframe"`.
+    pub style: Option<Spanned<Style>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for
     /// `{ camera = "camera" }`. `"@previous"` is the pass's own picture of the frame before, `"@previous.NAME"` that of
     /// another pass or of a source; before the first frame it is transparent black, or has the colour of `clear`.

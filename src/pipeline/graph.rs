@@ -29,6 +29,16 @@ pub enum Feed {
     Previous(usize),
 }
 
+impl Feed {
+    /// The pass, now or in the frame before.
+    pub fn pass(self) -> Option<usize> {
+        match self {
+            Self::Source(_) => None,
+            Self::Pass(pass) | Self::Previous(pass) => Some(pass),
+        }
+    }
+}
+
 /// A pass with its references resolved.
 #[derive(Clone, Debug)]
 pub struct PassNode {
@@ -324,7 +334,9 @@ impl Builder<'_> {
         let mut inputs: Vec<(String, Feed)> = Vec::new();
         for (input, from) in &pass.inputs.0 {
             let key = format!("pass.{name}.inputs");
-            if let Err(detail) = check_identifier(input.get_ref()) {
+            // Channels have numbers, not names.
+            let named = if kind == Kind::Shadertoy { Ok(()) } else { check_identifier(input.get_ref()) };
+            if let Err(detail) = named {
                 let error = self.description.error(key, detail, input.span());
                 return Err(error.with_hint("name it for the shader: inputs = { camera = \"NAME\" }"));
             }
@@ -338,11 +350,20 @@ impl Builder<'_> {
                     late.push(Late { pass, input, name: of.to_owned(), key, span: from.span() });
                     Feed::Previous(usize::MAX)
                 }
-                None => self.resolve(&key, from.get_ref(), from.span())?,
+                None => match self.resolve(&key, from.get_ref(), from.span())? {
+                    // A sampler of the author's own reads RGB.
+                    Feed::Source(source) if kind == Kind::Shadertoy => Feed::Pass(self.copy(source, from.get_ref())),
+                    feed => feed,
+                },
             };
             inputs.push((input.get_ref().clone(), feed));
         }
         self.open.pop();
+        if kind == Kind::Shadertoy {
+            for (channel, (name, _)) in inputs.iter_mut().enumerate() {
+                *name = format!("iChannel{channel}");
+            }
+        }
         let size = pass.size.as_ref().map(|size| (size.get_ref().0, size.span()));
         let sized = inputs.iter().any(|(_, feed)| !matches!(feed, Feed::Previous(_)));
         if !sized && !matches!(size, Some((PassSize::Pixels(_), _))) {

@@ -23,6 +23,7 @@ use super::plan::Setting;
 use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
 
 pub mod composite;
+mod shadertoy;
 
 /// When a frame is.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub struct Moment {
     pub frame: u64,
     /// When it is shown, from the start of the stream.
     pub seconds: f64,
+    /// From one frame to the next.
+    pub step_seconds: f64,
 }
 
 /// How one input reaches the shader.
@@ -106,12 +109,17 @@ impl Pass {
         let external = inputs.iter().any(|input| input.binding == InputBinding::External);
         let lifts = shader.is_better_lifted() && gl.caps().at_least(3, 0);
         let lifts = lifts && (!external || gl.caps().has_external_essl300());
+        // On shadertoy.com nobody writes the version: it is 3.00.
+        let lifts = lifts || (shader.entry == Entry::MainImage && !shader.version_is_given && gl.caps().at_least(3, 0));
         let version = match shader.version {
             Version::Es100 if !four_wide && !lifts => ShaderVersion::Essl100,
             _ => ShaderVersion::Essl300,
         };
         let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
-        let prelude = prelude(shader, version, &views, gl.caps().is_software && highp, clamps)?;
+        let mut prelude = prelude(shader, version, &views, gl.caps().is_software && highp, clamps)?;
+        if shader.entry == Entry::MainImage {
+            prelude.push_str(&shadertoy::prelude(version, &views, target));
+        }
         let body = if four_wide { four_wide_body(shader, &views, target.width) } else { body(shader, version) };
         let source = ProgramSource {
             name,
@@ -133,7 +141,8 @@ impl Pass {
                 tracing::warn!(uniform = setting.uniform.name, "the shader declares it and does not use it");
             }
         }
-        let moves = program.has_uniform("time") || program.has_uniform("frame");
+        let moves =
+            ["time", "frame", "iTime", "iFrame", "iTimeDelta"].into_iter().any(|name| program.has_uniform(name));
         Ok(Self { program, inputs, version, moves })
     }
 
@@ -163,6 +172,14 @@ impl Pass {
         &self.inputs
     }
 
+    /// Shadertoy shaders: alpha is 1, whatever they write.
+    ///
+    /// # Errors
+    /// As [`Program::set`].
+    pub fn set_opaque(&self, gl: &Gl) -> Result<()> {
+        self.program.set(gl, "df_opaque", Uniform::Float(1.0)).map(|_| ())
+    }
+
     /// `GLSL ES 1.00` or `3.00`.
     pub fn version(&self) -> &'static str {
         match self.version {
@@ -176,14 +193,20 @@ impl Pass {
     /// # Errors
     /// `InvalidInput` for a wrong number of textures; `Failed` where the driver reports an error.
     pub fn draw(&self, gl: &Gl, textures: &[Vec<&Texture>], moment: Moment) -> Result<()> {
-        let Moment { frame, seconds } = moment;
+        let Moment { frame, seconds, step_seconds } = moment;
         let mut unit = 0;
         for (input, textures) in self.inputs.iter().zip(textures) {
             unit = input.as_input().bind(gl, &self.program, textures, unit)?;
         }
         if self.moves {
-            self.program.set(gl, "time", Uniform::Float(seconds as f32))?;
-            self.program.set(gl, "frame", Uniform::Int((frame % (1 << 31)) as i32))?;
+            let whole = Uniform::Int((frame % (1 << 31)) as i32);
+            let seconds = Uniform::Float(seconds as f32);
+            let step = Uniform::Float(step_seconds as f32);
+            let values =
+                [("time", seconds), ("iTime", seconds), ("frame", whole), ("iFrame", whole), ("iTimeDelta", step)];
+            for (name, value) in values {
+                self.program.set(gl, name, value)?;
+            }
         }
         self.program.draw_triangle(gl)
     }
@@ -211,7 +234,7 @@ fn prelude(
     text.push_str("precision DF_P float;\nprecision highp int;\nprecision DF_P sampler2D;\n");
     let declared = |name: &str| shader.uniforms.iter().any(|uniform| uniform.name == name);
     for (name, kind) in BUILT_IN.into_iter().zip(["float", "int", "vec2"]) {
-        if !declared(name) {
+        if !declared(name) && shader.entry != Entry::MainImage {
             let _ = writeln!(text, "uniform {kind} {name};");
         }
     }
@@ -221,7 +244,7 @@ fn prelude(
             let _ = writeln!(text, "uniform vec2 {name};");
         }
     }
-    if version == ShaderVersion::Essl300 && shader.entry == Entry::Pixel {
+    if version == ShaderVersion::Essl300 && shader.entry != Entry::Main {
         let four_wide = inputs.iter().any(|input| matches!(input.binding, InputBinding::Four { .. }));
         let kind = if four_wide { "uvec4" } else { "vec4" };
         let _ = writeln!(text, "layout(location = 0) out {kind} df_color;");
@@ -232,6 +255,9 @@ fn prelude(
 /// The author's text, and the entry point behind it.
 fn body(shader: &Shader, version: ShaderVersion) -> String {
     let mut text = shader.text.clone();
+    if shader.entry == Entry::MainImage {
+        text.push_str(&shadertoy::main(version));
+    }
     if shader.entry == Entry::Pixel {
         let target = if version == ShaderVersion::Essl300 { "df_color" } else { "gl_FragColor" };
         let _ = writeln!(text, "void main() {{ {target} = pixel({}); }}", gles::program::UV);
@@ -288,6 +314,10 @@ fn at_author(shader: &Shader, inputs: &[PassInput], error: Error) -> Error {
     let error = error.with_span(place);
     if !unknown.iter().any(|words| error.detail().to_lowercase().contains(words)) {
         return error;
+    }
+    if shader.entry == Entry::MainImage {
+        let hint = format!("this pass has {} inputs, iChannel0 being the first: inputs = [\"NAME\"]", inputs.len());
+        return error.with_hint(hint);
     }
     let inputs: Vec<String> = inputs.iter().map(|input| format!("{0}() and {0}(uv)", input.name)).collect();
     let inputs = if inputs.is_empty() { "none".into() } else { inputs.join(", ") };

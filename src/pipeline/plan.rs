@@ -16,10 +16,10 @@ use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean};
 use super::frames::FrameSet;
-use super::graph::{Feed, Graph, PassNode};
+use super::graph::{Feed, Graph, Kind, PassNode};
 use super::parameters::ParameterSet;
 use super::pass::composite;
-use super::shader::{BUILT_IN, Declared, Shader, texels};
+use super::shader::{BUILT_IN, Declared, Entry, Shader, texels};
 use super::sink::Shape;
 use super::source::{Info, Opened};
 
@@ -115,6 +115,14 @@ impl Programs {
                     shader
                 }
             };
+            if (shader.entry == Entry::MainImage) != (node.kind == Kind::Shadertoy) {
+                let path = file.get_ref().display();
+                let (detail, hint) = match node.kind {
+                    Kind::Shadertoy => (format!("{path} has no mainImage"), "remove style = \"shadertoy\""),
+                    _ => (format!("{path} has mainImage, as on shadertoy.com"), "add style = \"shadertoy\""),
+                };
+                return Err(description.error(format!("pass.{name}.{key}"), detail, file.span()).with_hint(hint));
+            }
             uniforms.push(values(description, name, pass, file, &shader, &mut parameters)?);
             shaders.push(Some(shader));
         }

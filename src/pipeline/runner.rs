@@ -325,6 +325,7 @@ impl<'a> Job<'a> {
                 }
             }
             let seconds = rate.timestamp_ns(frame) as f64 * 1e-9;
+            let moment = Moment { frame, seconds, step_seconds: rate.timestamp_ns(1) as f64 * 1e-9 };
             // Whoever reads the frame before may come first.
             for target in targets.iter_mut().filter(|target| target.keeps_previous()) {
                 target.begin(gl)?;
@@ -334,7 +335,7 @@ impl<'a> Job<'a> {
                 if !targets[index].keeps_previous() {
                     targets[index].begin(gl)?;
                 }
-                stage.draw(gl, &graph.passes[index], &feeds, &targets, index, Moment { frame, seconds })?;
+                stage.draw(gl, &graph.passes[index], &feeds, &targets, index, moment)?;
                 targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }

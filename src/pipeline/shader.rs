@@ -37,6 +37,8 @@ pub enum Entry {
     Pixel,
     /// The author's own `void main()`.
     Main,
+    /// `void mainImage(out vec4, in vec2)`, as on shadertoy.com; the prelude's `main` calls it.
+    MainImage,
 }
 
 /// A uniform that the author declares.
@@ -78,6 +80,8 @@ pub struct Shader {
     pub path: PathBuf,
     /// Its version.
     pub version: Version,
+    /// The version is in the text, not only taken for granted.
+    pub version_is_given: bool,
     /// Who writes the pixel.
     pub entry: Entry,
     /// Uniforms in the order of the text.
@@ -211,6 +215,7 @@ impl Shader {
         let mut shader = Self {
             path: path.to_owned(),
             version: Version::Es100,
+            version_is_given: false,
             entry: Entry::Pixel,
             uniforms: Vec::new(),
             text: String::with_capacity(text.len()),
@@ -223,11 +228,21 @@ impl Shader {
         shader.append(path, text)?;
         let plain = without_comments(&shader.text);
         shader.uniforms = uniforms(&plain);
-        shader.entry = match (has_function(&plain, "vec4", "pixel"), has_function(&plain, "void", "main")) {
-            (true, false) => Entry::Pixel,
-            (false, true) => Entry::Main,
-            (both, _) => {
-                let detail = if both { "both vec4 pixel(vec2 uv) and void main()" } else { "no entry function" };
+        let is_image = has_function(&plain, "void", "mainImage");
+        let entries = [
+            // Beside mainImage, `pixel` is a function like any other.
+            ("vec4 pixel(vec2 uv)", Entry::Pixel, has_function(&plain, "vec4", "pixel") && !is_image),
+            ("void main()", Entry::Main, has_function(&plain, "void", "main")),
+            ("void mainImage(…)", Entry::MainImage, is_image),
+        ];
+        let found: Vec<_> = entries.into_iter().filter(|(.., is_there)| *is_there).collect();
+        shader.entry = match found.as_slice() {
+            [(_, entry, _)] => *entry,
+            several => {
+                let detail = match several {
+                    [(first, ..), (second, ..), ..] => format!("both {first} and {second}"),
+                    _ => "no entry function".into(),
+                };
                 let (path, text) = &shader.files[0];
                 return Err(Error::new(ErrorKind::Shader, "shader", detail)
                     .with_hint("write vec4 pixel(vec2 uv) { return …; }: the colour of the target at uv")
@@ -291,6 +306,7 @@ impl Shader {
         };
         if file == 0 {
             self.version = version;
+            self.version_is_given = true;
         } else if version != self.version {
             return Err("the included file is of another version than the shader".into());
         }

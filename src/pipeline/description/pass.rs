@@ -25,6 +25,20 @@ pub enum Wrap {
     Mirror,
 }
 
+/// In which dialect a shader is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Style {
+    /// `vec4 pixel(vec2 uv)`; inputs are functions.
+    #[default]
+    Darkframe,
+    /// `void mainImage(out vec4 fragColor, in vec2 fragCoord)` as on shadertoy.com: inputs are `iChannel0` to `iChannel3`
+    /// in their order, y points up, without `#version` it is GLSL ES 3.00 where the driver has it. `iMouse` is 0, `iDate`
+    /// counts from 1970-01-01, alpha is 1 unless another pass reads the picture.
+    Shadertoy,
+}
+
 /// Red, green, blue and alpha, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rgba(pub [f32; 4]);

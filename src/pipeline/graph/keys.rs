@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-use super::super::description::{Description, Pass};
+use super::super::description::{Description, Pass, Style};
 use super::super::expression::{Expression, Wrong};
 
 /// What a pass does.
@@ -17,6 +17,8 @@ pub enum Kind {
     Copy,
     /// A fragment shader with `pixel` or `main`.
     Shader,
+    /// A fragment shader with `mainImage`; its inputs are named `iChannel0` to `iChannel3`.
+    Shadertoy,
     /// The second input over the first.
     Overlay,
     /// The second input mixed into the first.
@@ -89,6 +91,9 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         let detail = format!("a pass with {key} has no shader of its own that could declare \"{uniform}\"");
         return Err(error("uniforms", detail, uniform.span()));
     }
+    if let Some(style) = pass.style.as_ref().filter(|_| kind != Kind::Shader) {
+        return Err(error("style", format!("a pass with {key} has no dialect"), style.span()).with_hint("remove it"));
+    }
     let inputs = pass.inputs.0.len();
     let input_span = |index: usize| pass.inputs.0.get(index).map_or(span.clone(), |(_, from)| from.span());
     let opacity = match kind {
@@ -113,7 +118,14 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
             return Err(error(key, "scale: expected more than 0, e.g. 0.5 or \"30%\"".into(), overlay.span()));
         }
     }
-    Ok(kind)
+    match pass.style.as_ref().map(|style| *style.get_ref()) {
+        Some(Style::Shadertoy) if inputs > 4 => {
+            let detail = format!("shadertoy shaders have four channels: {inputs} inputs given");
+            Err(error("inputs", detail, input_span(4)))
+        }
+        Some(Style::Shadertoy) => Ok(Kind::Shadertoy),
+        _ => Ok(kind),
+    }
 }
 
 /// How often a pass is drawn.

@@ -360,7 +360,7 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
-        pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0 })?;
+        pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0, step_seconds: 0.0 })?;
         let mut pixels = vec![0; SIZE.pixels() as usize * 4];
         gles::read_pixels(gl, &target, &mut pixels)?;
         Ok([pixels[0], pixels[1], pixels[2]])

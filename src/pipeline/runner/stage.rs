@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gles::{Framebuffer, Gl, Texture};
 
 use super::super::description::Step;
-use super::super::graph::{Enable, Feed, PassNode};
+use super::super::graph::{Enable, Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
 use super::super::pass::{self, Moment, Pass, PassInput};
 use super::super::plan::{Plan, Setting};
@@ -66,6 +66,15 @@ impl Stage {
         } else {
             None
         };
+        // As on shadertoy.com: passes that others read keep what they write, what is only looked at is opaque.
+        let is_read =
+            plan.graph.passes.iter().flat_map(|pass| &pass.inputs).any(|(_, feed)| feed.pass() == Some(index));
+        if node.kind == Kind::Shadertoy && !is_read {
+            pass.set_opaque(gl)?;
+            if let Some(again) = &again {
+                again.pass.set_opaque(gl)?;
+            }
+        }
         Ok(Self { pass, again, bypass, enable: node.enable.clone(), clear: node.clear })
     }
 

@@ -91,6 +91,7 @@ impl Shader {
         let mut joined = Self {
             path: last.shader.path.clone(),
             version: if newest { Version::Es300 } else { Version::Es100 },
+            version_is_given: true,
             entry: Entry::Pixel,
             uniforms: Vec::new(),
             text: String::new(),
