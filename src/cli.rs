@@ -15,6 +15,7 @@ mod check;
 mod control;
 mod diagnostic;
 mod merge;
+mod metrics;
 mod probe;
 mod prove;
 mod run;

@@ -23,6 +23,7 @@ use darkframe::pipeline::source::is_stdin;
 use darkframe::pipeline::{Description, Report};
 
 use super::control::{Commands, Place, Server};
+use super::metrics::Metrics;
 use super::prove::ChildProver;
 use super::watch::{Reloader, Watch};
 use super::{Output, summary};
@@ -70,6 +71,9 @@ pub struct Arguments {
     /// Write what was done, how, and how long it took, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write counts and times every five seconds and at the end, in Prometheus text format (textfile collector: *.prom).
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
 }
 
 /// Runs a pipeline.
@@ -108,10 +112,11 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     let control = arguments.control.as_deref().map(|path| Server::start(&place(path, &description)?, commands));
     let control = control.transpose()?;
     let watch = reloader.map(|reloader| Watch::start(reloader, &description, output)).transpose()?;
+    let metrics = arguments.metrics.clone().map(|path| Metrics::start(path, live.clone())).transpose()?;
     // That it cannot be written is said now, not after the run.
     let file = arguments.report.as_deref().map(open_report).transpose()?;
     let report = runner::run(&description, options);
-    drop((watch, control));
+    drop((watch, control, metrics));
     let report = report?;
     if let Some(file) = file {
         write_report(file, &report)?;

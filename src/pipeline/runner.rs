@@ -410,6 +410,7 @@ impl<'a> Job<'a> {
             work.finish()?;
         }
         report.time(begun);
+        live.publish(report.clone());
         Ok(report)
     }
 

@@ -1,4 +1,6 @@
-//! How a file becomes whole: written beside under a temporary name, then renamed. A reader never sees half of it.
+//! How a file becomes whole: written without a name, which it gets at the end. A reader never sees half of it, and a
+//! process that is killed leaves nothing behind. Where the file system has no such files (`O_TMPFILE`), it is written
+//! beside under a temporary name, then renamed.
 //!
 //! In: a path, numbered names, bytes. Out: a file that is there whole or not at all.
 //! Not here: what the bytes are.
@@ -25,9 +27,57 @@ pub struct Output {
     file: File,
     /// As the user gave it.
     name: PathBuf,
-    /// Temporary and final path; `None` where the output is written as it is.
-    aside: Option<(PathBuf, PathBuf)>,
+    /// `None` where the output is written as it is.
+    aside: Option<Aside>,
     bytes: u64,
+}
+
+/// Where a file is until it is whole.
+#[derive(Debug)]
+struct Aside {
+    temporary: PathBuf,
+    target: PathBuf,
+    /// It has the temporary name; without, it has none.
+    is_named: bool,
+}
+
+impl Aside {
+    /// Gives the file the target's name.
+    fn commit(&mut self, file: &File) -> std::io::Result<()> {
+        use nix::fcntl::AtFlags;
+        use std::os::fd::AsRawFd;
+        if !self.is_named {
+            let own = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            let link = |to: &Path| {
+                let flags = AtFlags::AT_SYMLINK_FOLLOW;
+                nix::unistd::linkat(nix::fcntl::AT_FDCWD, &own, nix::fcntl::AT_FDCWD, to, flags)
+            };
+            match link(&self.target) {
+                Ok(()) => return Ok(()),
+                // A link does not replace: by way of a name that does.
+                Err(nix::errno::Errno::EEXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            match link(&self.temporary) {
+                // Of a process that was killed and had our number.
+                Err(nix::errno::Errno::EEXIST) => {
+                    std::fs::remove_file(&self.temporary)?;
+                    link(&self.temporary)?;
+                }
+                other => other?,
+            }
+            self.is_named = true;
+        }
+        std::fs::rename(&self.temporary, &self.target)
+    }
+}
+
+/// A file in `folder` without a name, where the file system has such and `/proc` is there to name it by.
+fn nameless(folder: &Path) -> Option<File> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = File::options().write(true).custom_flags(nix::libc::O_TMPFILE).open(folder).ok()?;
+    std::fs::symlink_metadata(format!("/proc/self/fd/{}", file.as_raw_fd())).is_ok().then_some(file)
 }
 
 impl Output {
@@ -74,6 +124,14 @@ impl Output {
         temporary.push(file_name);
         temporary.push(format!(".tmp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let temporary = folder.join(temporary);
+        if let Some(file) = nameless(folder) {
+            return Ok(Self {
+                file,
+                name: path.to_owned(),
+                aside: Some(Aside { temporary, target, is_named: false }),
+                bytes: 0,
+            });
+        }
         // A process that was killed may have left one with our number.
         let open = || File::options().write(true).create_new(true).open(&temporary);
         let file = match open() {
@@ -83,7 +141,7 @@ impl Output {
             other => other,
         };
         let file = file.map_err(|error| failed("create", path, error))?;
-        Ok(Self { file, name: path.to_owned(), aside: Some((temporary, target)), bytes: 0 })
+        Ok(Self { file, name: path.to_owned(), aside: Some(Aside { temporary, target, is_named: true }), bytes: 0 })
     }
 
     /// Opens a file that keeps its name and its first `keep` bytes; what stands behind them goes. It is never removed:
@@ -177,14 +235,13 @@ impl Output {
     /// Gives the file its name. Replaces an older one.
     ///
     /// # Errors
-    /// Those of rename(2).
+    /// Those of linkat(2) and rename(2).
     pub fn commit(mut self) -> Result<u64> {
-        if let Some((temporary, target)) = self.aside.take()
-            && let Err(error) = std::fs::rename(&temporary, &target)
-        {
-            let error = Error::from_io("rename", format!("to {}", target.display()), error);
-            self.aside = Some((temporary, target));
-            return Err(error);
+        if let Some(aside) = &mut self.aside {
+            aside
+                .commit(&self.file)
+                .map_err(|error| Error::from_io("rename", format!("to {}", aside.target.display()), error))?;
+            self.aside = None;
         }
         Ok(self.bytes)
     }
@@ -192,7 +249,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some((temporary, _)) = &self.aside
+        if let Some(Aside { temporary, is_named: true, .. }) = &self.aside
             && let Err(error) = std::fs::remove_file(temporary)
         {
             tracing::warn!(path = %temporary.display(), %error, "temporary file not removed");
@@ -309,6 +366,32 @@ mod tests {
         Output::append(&path, 0).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_has_no_name_before_it_is_whole() {
+        let folder = std::env::temp_dir().join(format!("darkframe-nameless-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let is_offered = nameless(&folder).is_some();
+        let path = folder.join("a.raw");
+        for text in ["first", "second"] {
+            let mut output = Output::create(&path).unwrap();
+            output.write_all(text.as_bytes()).unwrap();
+            let there = names(&folder).iter().filter(|name| *name != "a.raw").count();
+            // A process that is killed here leaves what is there now.
+            assert_eq!(there, usize::from(!is_offered), "{:?}", names(&folder));
+            output.commit().unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), text.as_bytes());
+            assert_eq!(names(&folder), ["a.raw"]);
+        }
+        // The other way, whatever the file system.
+        let temporary = folder.join(".a.raw.tmp");
+        let mut file = File::create(&temporary).unwrap();
+        file.write_all(b"third").unwrap();
+        let aside = Some(Aside { temporary, target: path.clone(), is_named: true });
+        Output { file, name: path.clone(), aside, bytes: 5 }.commit().unwrap();
+        assert_eq!((std::fs::read(&path).unwrap().as_slice(), names(&folder).len()), (&b"third"[..], 1));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
