@@ -503,7 +503,9 @@ fn check_source(folder: &Folder, source: Source, max_version: Option<(u8, u8)>) 
     // OpenGL ES 2 mixes chroma with the driver's precision: there each pixel takes the sample of its own block.
     let nearest = max_version.is_some();
     let mut text = String::new();
-    let colors: Vec<Color> = colors().collect();
+    // An emulated machine takes a second for each; the arithmetic is the same there.
+    let few = if common::demanded("zero-copy") { 2 } else { usize::MAX };
+    let colors: Vec<Color> = colors().take(few).collect();
     for (index, color) in colors.iter().enumerate() {
         let range = if color.range == Range::Full { "full" } else { "limited" };
         text.push_str(&format!(
