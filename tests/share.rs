@@ -62,7 +62,7 @@ fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {
 fn pool(fourcc: Fourcc, size: Size, limit: usize) -> Pool {
     let device = Device::open(&Board::generic()).unwrap();
     let mut request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(AllocatorKind::Memfd);
-    request.constraints = Constraints { stride_align_bytes: 64, offset_align_bytes: 4096, ..Constraints::NONE };
+    request.constraints = Constraints { stride_align_bytes: 256, offset_align_bytes: 4096, ..Constraints::NONE };
     Pool::new(&device, request, limit)
 }
 
