@@ -2,7 +2,7 @@
 # make test   what it needs, then every test of every tier that this machine can run
 # make bench  the measured claims of the README, beside the bare C floor, in one run
 
-.PHONY: demo test bench check doc reference clean
+.PHONY: demo test bench check doc reference clean pictures
 
 demo:
 	scripts/setup demo
@@ -24,6 +24,11 @@ check:
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# The pictures of shaders/README.md, from the shipped photographs.
+pictures:
+	cargo build --release --locked
+	shaders/pictures/make
 
 # docs/pipeline.md from the keys' doc comments.
 reference:

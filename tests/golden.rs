@@ -135,7 +135,11 @@ fn every_shader_has_a_case_a_head_and_a_row() {
         }
         shaders += 1;
         assert!(pipelines.contains(&format!("shaders/{name}\"")), "no case in tests/golden uses {name}");
-        assert!(readme.contains(&format!("[{name}]({name})")), "shaders/README.md has no row for {name}");
+        let row = readme.lines().find(|line| line.starts_with(&format!("| [{name}]({name}) |")));
+        let row = row.unwrap_or_else(|| panic!("shaders/README.md has no row for {name}"));
+        let picture = row.split("](").find_map(|part| part.strip_prefix("pictures/")?.split(')').next());
+        let picture = picture.unwrap_or_else(|| panic!("shaders/README.md shows no picture of {name}"));
+        assert!(project("shaders/pictures").join(picture).is_file(), "shaders/pictures/{picture} is missing");
         let text = std::fs::read_to_string(&path).unwrap();
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
         for part in ["// Input", "// Output", "// Cost"] {

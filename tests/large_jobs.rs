@@ -427,3 +427,91 @@ fn a_slurm_array_draws_the_job() {
     assert_eq!(logs.count(), 5);
     assert_same(&folder.out(), &reference);
 }
+
+/// The Job's manifest, read by PyYAML; its command, run for each index as a pod would.
+#[test]
+fn the_pods_of_an_indexed_job_draw_the_job() {
+    let folder = Folder::new("kubernetes", 30);
+    let Some(reference) = folder.reference() else { return };
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let python = Command::new("/usr/bin/python3")
+        .args([Path::new("-c"), Path::new(script), &project.join("examples/cluster/job.yaml")])
+        .output();
+    let json = match python {
+        Ok(output) if output.status.success() => output.stdout,
+        _ => return common::skip("python3-yaml", "it is not installed"),
+    };
+    let job: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((job["apiVersion"].as_str(), job["kind"].as_str()), (Some("batch/v1"), Some("Job")));
+    let spec = &job["spec"];
+    // Without Indexed there is no JOB_COMPLETION_INDEX; per-index limits need Never.
+    assert_eq!(spec["completionMode"], "Indexed");
+    assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
+    let completions = spec["completions"].as_u64().unwrap();
+    assert!((1..=completions).contains(&spec["parallelism"].as_u64().unwrap()));
+    let container = &spec["template"]["spec"]["containers"][0];
+    assert_eq!(container["name"], spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["containerName"]);
+    let volume = &container["volumeMounts"][0];
+    assert_eq!(volume["mountPath"], container["workingDir"]);
+    assert_eq!(volume["name"], spec["template"]["spec"]["volumes"][0]["name"]);
+    assert_eq!(container["command"], serde_json::json!(["darkframe"]));
+    let arguments: Vec<&str> =
+        container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect();
+    assert!(arguments.contains(&format!("kubernetes/{completions}").as_str()), "{arguments:?}");
+
+    std::fs::rename(folder.0.join("p.toml"), folder.0.join(arguments[1])).unwrap();
+    let pods: Vec<_> = (0..completions)
+        .map(|index| folder.command(&arguments).env("JOB_COMPLETION_INDEX", index.to_string()).spawn().unwrap())
+        .collect();
+    for pod in pods {
+        fine(&pod.wait_with_output().unwrap(), 0);
+    }
+    // One more than there are: status 2, which the manifest's policy does not try again.
+    let beyond = folder.command(&arguments).env("JOB_COMPLETION_INDEX", completions.to_string()).output().unwrap();
+    fine(&beyond, 2);
+    assert_eq!(spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"], serde_json::json!([2]));
+    // The count from the environment, for manifests that set it.
+    let by_variable = folder
+        .command(&["run", "-q", arguments[1], "--shard", "kubernetes", "--resume"])
+        .envs([("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", &completions.to_string())])
+        .output()
+        .unwrap();
+    fine(&by_variable, 0);
+    fine(&folder.command(&["merge", &arguments[1].replace(".toml", ".job")]).output().unwrap(), 0);
+    assert_same(&folder.out(), &reference);
+}
+
+/// The example of 1,000 pictures in shards, beside numpy.
+#[test]
+fn a_data_set_is_augmented_in_shards() {
+    let folder = Folder::new("augment", 1);
+    if folder.reference().is_none() {
+        return;
+    }
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = |script: &str, arguments: &[&str]| {
+        let output = Command::new("/usr/bin/python3")
+            .arg(project.join(script))
+            .args(arguments)
+            .current_dir(&folder.0)
+            .output()
+            .unwrap();
+        fine(&output, 0);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    python("examples/media/make_dataset.py", &["dataset.rgba"]);
+    let example = project.join("examples/augment.toml");
+    let pipeline = ["run", "-q", example.to_str().unwrap(), "--set", "source.dataset.file=dataset.rgba"];
+    for shard in ["0/4", "1/4", "2/4", "3/4"] {
+        let all = [&pipeline[..], &["--shard", shard, "--resume"]].concat();
+        fine(&folder.command(&all).output().unwrap(), 0);
+    }
+    fine(&folder.command(&["merge", "augment.job"]).output().unwrap(), 0);
+    assert_eq!(std::fs::read_dir(folder.0.join("out/augmented")).unwrap().count(), 1000);
+    let frames: Vec<String> = (0..1000).step_by(7).map(|frame| frame.to_string()).collect();
+    let mut arguments = vec!["dataset.rgba", "out/augmented.rgba", "out/augmented/%04d.png"];
+    arguments.extend(frames.iter().map(String::as_str));
+    let words = python("tests/reference/augment.py", &arguments);
+    assert!(words.contains("143 frames, furthest"), "{words}");
+}

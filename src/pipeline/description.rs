@@ -18,11 +18,13 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+pub mod optimize;
 #[cfg(feature = "schema")]
 mod schema;
 mod spanned;
 pub mod value;
 
+pub use optimize::{Optimize, Step};
 pub use spanned::Spanned;
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 
@@ -42,10 +44,10 @@ pub struct Description {
     pub frames: Option<Text<FrameRange>>,
     /// Frames per second of the run. Unit: frames/s. Default: that of the first source that has one, else 25.
     pub rate: Option<Text<Rate>>,
-    /// Let the runner draw in cheaper ways where each pixel stays the same to one code value; `false` draws every pass as
-    /// it is written.
-    #[serde(default = "yes")]
-    pub optimize: bool,
+    /// Which steps of the planner are taken: `true` for all, `false` for none, or their names. Each lets a pixel be off
+    /// by one code value at most; without them every pass is drawn as it is written. Default: `true`.
+    #[serde(default)]
+    pub optimize: Optimize,
     /// Values that uniforms refer to by name, and that change while the run goes on.
     #[serde(default, rename = "parameter")]
     pub parameters: Named<Parameter>,
@@ -61,10 +63,6 @@ pub struct Description {
     /// Where the text came from.
     #[serde(skip)]
     pub origin: Origin,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The file and its text, for errors with a place.
@@ -338,7 +336,7 @@ impl Description {
                 let uniform = Uniform::from_text(value).map_err(error)?;
                 pass.uniforms.insert(Spanned::new(0..0, (*key).to_owned()), place(uniform));
             }
-            ["optimize"] => self.optimize = value.parse().map_err(|_| error("expected true or false".into()))?,
+            ["optimize"] => self.optimize = value.parse().map_err(error)?,
             ["source", name, "file"] => {
                 find_mut(&mut self.sources, "source", name).map_err(error)?.file =
                     Some(Spanned::new(0..0, absolute(value)))

@@ -38,10 +38,17 @@ pub struct PassNode {
     pub color_keys: ColorKeys,
     /// How inputs are read between pixels.
     pub filter: Filter,
+    /// Where it is not the same for every input: for each of them.
+    pub filters: Vec<Filter>,
     size: Option<(PassSize, Range<usize>)>,
 }
 
 impl PassNode {
+    /// How an input, by index, is read between its pixels.
+    pub fn filter_of(&self, input: usize) -> Filter {
+        self.filters.get(input).copied().unwrap_or(self.filter)
+    }
+
     /// What the numbers of the target mean: YUV formats as guessed from the size, RGB is sRGB, where nothing is said.
     pub fn color(&self, size: Size) -> Color {
         let is_yuv = self.fourcc.format().is_ok_and(Format::is_yuv);
@@ -276,6 +283,7 @@ impl Builder<'_> {
             fourcc,
             color_keys: pass.color,
             filter: pass.filter,
+            filters: Vec::new(),
             size,
         });
         let feed = Feed::Pass(self.graph.passes.len() - 1);
@@ -294,6 +302,7 @@ impl Builder<'_> {
             fourcc: Fourcc::ABGR8888,
             color_keys: ColorKeys::default(),
             filter: Filter::Linear,
+            filters: Vec::new(),
             size: None,
         });
         self.copies.insert(source, self.graph.passes.len() - 1);

@@ -19,8 +19,8 @@ use crate::layout::Size;
 
 use super::description::Filter;
 use super::parameters::ParameterSet;
-use super::plan::{BUILT_IN, Setting};
-use super::shader::{Declared, Entry, Shader, Version};
+use super::plan::Setting;
+use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
 
 /// How one input reaches the shader.
 #[derive(Clone, Debug)]
@@ -59,7 +59,8 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Compiles the shader, and sets what stays the same in every frame.
+    /// Compiles the shader, and sets what stays the same in every frame. With `highp` a driver that computes with the
+    /// CPU gets `mediump` and `lowp` as `highp`.
     ///
     /// # Errors
     /// `Shader` with the author's line; `Unsupported` where the context has no GLSL ES 3.00.
@@ -70,6 +71,7 @@ impl Pass {
         inputs: Vec<PassInput>,
         (target, fourcc): (Size, Fourcc),
         values: &[Setting],
+        highp: bool,
     ) -> Result<Self> {
         // Floats keep what lies outside 0..1; whole numbers cannot.
         let clamps = fourcc.format()?.component_bits <= 10;
@@ -82,13 +84,16 @@ impl Pass {
             }
         };
         let four_wide = inputs.iter().any(PassInput::is_four_wide);
+        let external = inputs.iter().any(|input| input.binding == InputBinding::External);
+        let lifts = shader.is_better_lifted() && gl.caps().at_least(3, 0);
+        let lifts = lifts && (!external || gl.caps().has_external_essl300());
         let version = match shader.version {
-            Version::Es100 if !four_wide => ShaderVersion::Essl100,
+            Version::Es100 if !four_wide && !lifts => ShaderVersion::Essl100,
             _ => ShaderVersion::Essl300,
         };
         let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
-        let prelude = prelude(shader, version, &views, gl.caps().is_software, clamps)?;
-        let body = if four_wide { four_wide_body(shader, &views, target.width) } else { body(shader) };
+        let prelude = prelude(shader, version, &views, gl.caps().is_software && highp, clamps)?;
+        let body = if four_wide { four_wide_body(shader, &views, target.width) } else { body(shader, version) };
         let source = ProgramSource {
             name,
             version,
@@ -197,10 +202,10 @@ fn prelude(
 }
 
 /// The author's text, and the entry point behind it.
-fn body(shader: &Shader) -> String {
+fn body(shader: &Shader, version: ShaderVersion) -> String {
     let mut text = shader.text.clone();
     if shader.entry == Entry::Pixel {
-        let target = if shader.version == Version::Es300 { "df_color" } else { "gl_FragColor" };
+        let target = if version == ShaderVersion::Essl300 { "df_color" } else { "gl_FragColor" };
         let _ = writeln!(text, "void main() {{ {target} = pixel({}); }}", gles::program::UV);
     }
     text
@@ -300,6 +305,16 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// What serves both.
+    pub fn joined(&self, other: &Self) -> Self {
+        let linear = self.filter == gles::Filter::Linear || other.filter == gles::Filter::Linear;
+        let clamped = self.wrap == gles::Wrap::ClampToEdge || other.wrap == gles::Wrap::ClampToEdge;
+        Self {
+            filter: if linear { gles::Filter::Linear } else { gles::Filter::Nearest },
+            wrap: if clamped { gles::Wrap::ClampToEdge } else { self.wrap },
+        }
+    }
+
     /// Sets it on `texture`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! In: a [`Description`]. Out: a [`Plan`] that the runner carries out, and that `darkframe check` prints.
 //! Not here: the driver.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,16 +12,24 @@ use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, Pass, Rate, Uniform, did_you_mean};
+use super::description::{Description, Filter, FrameRange, Optimize, Pass, Rate, Step, Uniform, did_you_mean};
 use super::frames::FrameSet;
-use super::graph::{Feed, Graph, PassNode};
+use super::graph::{Feed, Graph};
 use super::parameters::ParameterSet;
-use super::shader::{Declared, Shader};
+use super::shader::{BUILT_IN, Declared, Shader};
 use super::sink::Shape;
-use super::source::Opened;
+use super::source::{Info, Opened};
 
-/// Uniforms that every shader has.
-pub const BUILT_IN: [&str; 3] = ["time", "frame", "resolution"];
+mod fuse;
+
+/// Passes as they are drawn.
+#[derive(Clone)]
+struct Drawn {
+    graph: Graph,
+    sizes: Vec<Size>,
+    shaders: Vec<Option<Arc<Shader>>>,
+    uniforms: Vec<Vec<Setting>>,
+}
 
 /// A uniform and its value.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,10 +101,18 @@ impl Programs {
 
 /// A checked pipeline.
 pub struct Plan {
-    /// Who feeds whom.
+    /// Who feeds whom, as it is drawn.
     pub graph: Graph,
-    /// Opened sources, as in the graph.
+    /// Opened sources, as in the graph. A run takes them out.
     pub sources: Vec<Opened>,
+    /// What the sources are.
+    pub infos: Vec<Info>,
+    /// Which steps are taken.
+    pub optimize: Optimize,
+    /// Passes of the description that are in each pass of the graph, in the order in which they are computed.
+    pub parts: Vec<Vec<String>>,
+    /// Passes that were not fused with those that read them, and why.
+    pub kept: Vec<(String, String)>,
     /// Target sizes, as the passes of the graph.
     pub sizes: Vec<Size>,
     /// Shaders, as the passes of the graph; `None` for a pass that only copies.
@@ -115,6 +131,10 @@ pub struct Plan {
     pub end: Option<u64>,
     /// The frames between the two that are drawn.
     pub draw: FrameSet,
+    /// The passes as they are described.
+    described: Drawn,
+    /// Passes that a driver does not take fused.
+    apart: BTreeSet<String>,
 }
 
 impl Plan {
@@ -145,23 +165,27 @@ impl Plan {
         let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
         let range = frames.or(description.frames.map(|frames| frames.0));
         let (start, end) = bounds(range, &sources)?;
-        let four_wide = vec![false; graph.passes.len()];
+        let infos = sources.iter().map(|source| source.info().clone()).collect();
         let mut plan = Self {
-            graph,
+            graph: graph.clone(),
             sources,
-            sizes,
-            shaders,
-            uniforms,
+            infos,
+            optimize: description.optimize,
+            parts: Vec::new(),
+            kept: Vec::new(),
+            sizes: Vec::new(),
+            shaders: Vec::new(),
+            uniforms: Vec::new(),
+            four_wide: Vec::new(),
             parameters,
-            four_wide,
             rate,
             start,
             end,
             draw: FrameSet::from_bounds(start, end),
+            described: Drawn { graph, sizes, shaders, uniforms },
+            apart: BTreeSet::new(),
         };
-        if description.optimize {
-            plan.four_wide = (0..plan.sizes.len()).map(|pass| plan.can_be_four_wide(pass)).collect();
-        }
+        plan.settle();
         for sink in &plan.graph.sinks {
             let shape = plan.shape(sink.pass);
             sink.plan.check(&shape).map_err(|error| {
@@ -181,6 +205,29 @@ impl Plan {
             })?;
         }
         Ok(plan)
+    }
+
+    /// Decides what is drawn together and how.
+    fn settle(&mut self) {
+        let fused = match self.optimize.has(Step::Fuse) {
+            true => fuse::fuse(&self.described, &self.infos, &self.apart),
+            false => fuse::alone(&self.described, "the step \"fuse\" is off"),
+        };
+        Drawn { graph: self.graph, sizes: self.sizes, shaders: self.shaders, uniforms: self.uniforms } = fused.drawn;
+        (self.parts, self.kept) = (fused.parts, fused.kept);
+        let four_wide = self.optimize.has(Step::FourWide);
+        self.four_wide = (0..self.sizes.len()).map(|pass| four_wide && self.can_be_four_wide(pass)).collect();
+    }
+
+    /// Draws the parts of a fused pass one by one, as a driver does not take them together. Other passes stay as they
+    /// are; their indices may change. False where the pass is not fused.
+    pub fn keep_apart(&mut self, pass: usize) -> bool {
+        match self.parts.get(pass) {
+            Some(parts) if parts.len() > 1 => self.apart.extend(parts.iter().cloned()),
+            _ => return false,
+        }
+        self.settle();
+        true
     }
 
     /// What the pictures of a pass are.
@@ -206,7 +253,7 @@ impl Plan {
         let shader = self.shaders[pass].as_deref();
         let input_fits = |(name, feed): &(String, Feed)| {
             let Feed::Source(source) = *feed else { return false };
-            let info = self.sources[source].info();
+            let info = &self.infos[source];
             info.size == self.sizes[pass]
                 && feeds(*feed).count() == 1
                 // Named in its text, the input is a name that `is_repeatable` has looked at.
@@ -222,15 +269,17 @@ impl Plan {
 
     /// How a source is read by the pass that draws it four pixels a fragment: `None` where no pass does.
     pub fn four_wide_filter(&self, source: usize) -> Option<Filter> {
-        let reads = |pass: &&PassNode| pass.inputs.iter().any(|(_, feed)| *feed == Feed::Source(source));
         let passes = self.graph.passes.iter().zip(&self.four_wide).filter(|(_, four_wide)| **four_wide);
-        passes.map(|(pass, _)| pass).find(reads).map(|pass| pass.filter)
+        passes.map(|(pass, _)| pass).find_map(|pass| {
+            let input = pass.inputs.iter().position(|(_, feed)| *feed == Feed::Source(source))?;
+            Some(pass.filter_of(input))
+        })
     }
 
     /// The size of what feeds an edge.
     pub fn feed_size(&self, feed: Feed) -> Size {
         match feed {
-            Feed::Source(index) => self.sources[index].info().size,
+            Feed::Source(index) => self.infos[index].size,
             Feed::Pass(index) => self.sizes[index],
         }
     }
@@ -238,15 +287,14 @@ impl Plan {
     /// What would be done, one line per part.
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for source in &self.sources {
-            let info = source.info();
+        for (info, name) in self.infos.iter().zip(&self.graph.sources) {
             let count = match (info.still, info.frames) {
                 (true, _) => "one picture".into(),
                 (_, Some(frames)) => format!("{frames} frames"),
                 (_, None) => "no end".into(),
             };
             let rate = info.rate.map_or(String::new(), |rate| format!(", {rate} frames/s"));
-            lines.push(format!("source {}: {} {}, {count}{rate}", source.name(), info.fourcc, info.size));
+            lines.push(format!("source {name}: {} {}, {count}{rate}", info.fourcc, info.size));
         }
         for (index, pass) in self.graph.passes.iter().enumerate() {
             let inputs: Vec<&str> = pass.inputs.iter().map(|(_, feed)| self.graph.name(*feed)).collect();

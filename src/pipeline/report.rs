@@ -111,6 +111,8 @@ pub struct Edge {
 pub struct Pass {
     /// The name in the pipeline file.
     pub name: String,
+    /// The passes of the pipeline file that are drawn in this one (`optimize`), in the order of their work.
+    pub parts: Vec<String>,
     /// `ABGR8888 1280x720`
     pub target: String,
     /// GLSL ES version.

@@ -13,7 +13,6 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
-use crate::color::Siting;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, Result};
@@ -23,16 +22,16 @@ use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
 use super::graph::{Feed, Graph};
-use super::pass::{self, Pass};
 use super::plan::Plan;
+use super::report;
 use super::report::{Driver, Report, Times};
 use super::resume::{JobOptions, Work};
-use super::{pass::PassInput, report};
 
 mod deliver;
 mod feed;
 pub mod live;
 mod planes;
+mod programs;
 mod target;
 pub mod trial;
 
@@ -153,7 +152,7 @@ impl<'a> Job<'a> {
         self,
         scope: &'scope Scope<'scope, 'a>,
         current: Gl,
-        plan: Plan,
+        mut plan: Plan,
         work: Option<Work>,
         staged: target::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
@@ -165,16 +164,21 @@ impl<'a> Job<'a> {
         // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
         let copies = self.context.display().dma_buf_import().is_none();
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
-            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source).filter(|_| by_fours)).collect();
-        let Plan { graph, sources, sizes, shaders, uniforms, mut parameters, mut four_wide, rate, start, end, draw } =
-            plan;
+            (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();
+        let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
+        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
+        for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
+            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
+        }
+        let passes = programs::compile(gl, &mut plan, &feeds)?;
+        let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, .. } = plan;
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
         // Nothing has been given to the passes yet.
         let mut seen = u64::MAX;
-        four_wide.iter_mut().for_each(|four_wide| *four_wide &= by_fours);
         let shapes: Vec<_> = (0..graph.passes.len())
             .map(|pass| super::sink::Shape {
                 size: sizes[pass],
@@ -184,15 +188,11 @@ impl<'a> Job<'a> {
                 frames: end.map(|end| end - start),
             })
             .collect();
-        let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
-        for (source, filter) in sources.into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
-        }
         let mut staged = staged;
         let mut targets: Vec<Target> = Vec::new();
         for (index, node) in graph.passes.iter().enumerate() {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
-            let memory = staged.take(index);
+            let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
         }
@@ -205,27 +205,6 @@ impl<'a> Job<'a> {
                     ));
                 }
             }
-        }
-        let mut passes: Vec<Pass> = Vec::new();
-        for (index, node) in graph.passes.iter().enumerate() {
-            let shader = shaders[index].as_deref();
-            let mut inputs = Vec::new();
-            for (name, feed) in &node.inputs {
-                let (binding, color, size, planes) = match *feed {
-                    Feed::Source(source) => feeds[source].sampling(),
-                    Feed::Pass(pass) => targets[pass].sampling(),
-                };
-                let same_size = size == sizes[index];
-                let samplings = pass::samplings(gl, shader, name, node.filter, same_size, &planes);
-                let mut color = color;
-                if node.filter == Filter::Nearest {
-                    // Each pixel takes the chroma sample of its own block, wherever that sits.
-                    color.siting = Siting::Center;
-                }
-                inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
-            }
-            let target = (sizes[index], planes::drawn_format(gl, node.fourcc)?);
-            passes.push(Pass::new(gl, &node.name, shader, inputs, target, &uniforms[index])?);
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
@@ -251,6 +230,7 @@ impl<'a> Job<'a> {
             passes: (0..passes.len())
                 .map(|index| report::Pass {
                     name: graph.passes[index].name.clone(),
+                    parts: parts[index].clone(),
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                     glsl: passes[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },

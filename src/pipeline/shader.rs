@@ -14,6 +14,12 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, Span, read_text};
 
+pub mod join;
+pub mod tokens;
+
+/// Uniforms that every shader has.
+pub const BUILT_IN: [&str; 3] = ["time", "frame", "resolution"];
+
 /// A version of GLSL ES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -82,6 +88,8 @@ pub struct Shader {
     files: Vec<(PathBuf, Arc<str>)>,
     /// File and line (from 0) of each line of `text`.
     lines: Vec<(usize, usize)>,
+    /// What is known of a text that was put together.
+    joined: Option<join::Joined>,
 }
 
 /// Names that GLSL ES 3.00 took, and 1.00 leaves to authors.
@@ -206,6 +214,7 @@ impl Shader {
             extensions: Vec::new(),
             files: Vec::new(),
             lines: Vec::new(),
+            joined: None,
         };
         shader.append(path, text)?;
         let plain = without_comments(&shader.text);
@@ -294,7 +303,7 @@ impl Shader {
     /// The place of a line of [`text`](Shader::text) (from 0) in the author's file.
     pub fn place(&self, line: usize) -> Option<Span> {
         let (file, number) = *self.lines.get(line)?;
-        let (path, text) = &self.files[file];
+        let (path, text) = self.files.get(file)?;
         let start: usize = text.split_inclusive('\n').take(number).map(str::len).sum();
         let line = text[start..].lines().next().unwrap_or("");
         let indent = line.len() - line.trim_start().len();
@@ -336,6 +345,9 @@ impl Shader {
         const OF_THE_FRAGMENT: &[&str] = &["discard", "dFdx", "dFdy", "fwidth", "__VERSION__", "__LINE__", "DF_UNIT"];
         /// What a statement outside of functions may begin with.
         const REMEMBERS_NOTHING: &[&str] = &["uniform", "const", "precision", "struct"];
+        if let Some(joined) = &self.joined {
+            return joined.repeatable;
+        }
         if self.entry != Entry::Pixel || !self.extensions.is_empty() {
             return false;
         }

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::format::{FORMATS, Fourcc};
 use crate::layout::Size;
 
-use super::{FrameRange, Inputs, Numbers, PassSize, Rate, Spanned, Text, Uniform};
+use super::{FrameRange, Inputs, Numbers, Optimize, PassSize, Rate, Spanned, Step, Text, Uniform};
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn inline_schema() -> bool {
@@ -125,6 +125,24 @@ impl JsonSchema for Numbers {
                 { "type": "integer", "minimum": 0 },
                 { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1, "maxItems": 4 },
             ],
+        })
+    }
+}
+
+impl JsonSchema for Optimize {
+    fn schema_name() -> Cow<'static, str> {
+        "Optimize".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = Step::ALL.map(Step::name);
+        let steps = Step::ALL.map(|step| format!("`\"{}\"`: {}", step.name(), step.what()));
+        json_schema!({
+            "description": format!("All steps, none, or a list of them. {}.", steps.join("; ")),
+            "anyOf": [
+                { "type": "boolean" },
+                { "type": "array", "items": { "type": "string", "enum": names } },
+            ],
+            "examples": [true, ["fuse", "reuse"]],
         })
     }
 }

@@ -346,7 +346,7 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         }
         let samplings = vec![nearest; textures.len()];
         let input = PassInput { name: "picture".into(), binding, color: info.color, size: info.size, samplings };
-        let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[])?;
+        let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
         pass.draw(gl, &[textures], 0, 0.0)?;

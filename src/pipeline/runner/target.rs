@@ -3,7 +3,7 @@
 //! In: a pass's size and format, and whether a sink reads it. Out: textures for other passes, [`Delivery`] for sinks.
 //! Not here: writing (`deliver`).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -27,25 +27,26 @@ use super::planes::{Planes, drawn_format, read_back_memory};
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
-/// Buffers made while the driver starts, by pass.
+/// Buffers made while the driver starts, by the pass's name.
 #[derive(Default)]
-pub(super) struct Staged(Vec<Vec<Buffer>>);
+pub(super) struct Staged(HashMap<String, Vec<Buffer>>);
 
 impl Staged {
-    pub(super) fn take(&mut self, pass: usize) -> Vec<Buffer> {
-        self.0.get_mut(pass).map(std::mem::take).unwrap_or_default()
+    pub(super) fn take(&mut self, pass: &str) -> Vec<Buffer> {
+        self.0.remove(pass).unwrap_or_default()
     }
 }
 
 /// Makes the memory for read-back where the machine has no dma-bufs anyway, and touches it: page faults cost more than
 /// the copy, and the driver is starting on another core.
 pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
-    let mut staged = Staged(vec![Vec::new(); plan.graph.passes.len()]);
+    let mut staged = Staged::default();
     if !device.nodes().is_empty() || std::path::Path::new("/dev/udmabuf").exists() {
         return Ok(staged);
     }
     for sink in &plan.graph.sinks {
-        if staged.0[sink.pass].is_empty() {
+        let buffers = staged.0.entry(plan.graph.passes[sink.pass].name.clone()).or_default();
+        if buffers.is_empty() {
             let shape = plan.shape(sink.pass);
             if shape.size.pixels() > STAGED_PIXELS {
                 continue;
@@ -54,7 +55,7 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
             for _ in 0..read_back_buffers(&shape, true) {
                 let buffer = read_back_memory(device, &shape)?;
                 buffer.populate()?;
-                staged.0[sink.pass].push(buffer);
+                buffers.push(buffer);
             }
         }
     }
@@ -150,8 +151,6 @@ enum Out {
 
 /// The target of a pass.
 pub(super) struct Target {
-    size: Size,
-    fourcc: Fourcc,
     framebuffers: Vec<Framebuffer>,
     /// YUV formats: what is drawn from the framebuffer, and handed out instead of it. As many sets as there are buffers,
     /// or framebuffers.
@@ -178,7 +177,7 @@ impl Target {
         let Some(memory) = memory else {
             let framebuffers = vec![plain(gl, size, drawn)?];
             let out = Out::Nowhere;
-            return Ok(Self { size, fourcc, framebuffers, planes: None, current: 0, out, edge: None });
+            return Ok(Self { framebuffers, planes: None, current: 0, out, edge: None });
         };
         let mut edge = Edge {
             name: format!("target of {name}"),
@@ -195,7 +194,7 @@ impl Target {
                 }
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
-                Ok(Self { size, fourcc, framebuffers, planes, current: 0, out, edge: Some(edge) })
+                Ok(Self { framebuffers, planes, current: 0, out, edge: Some(edge) })
             }
             Err(reason) => {
                 let reason_text = reason.to_string();
@@ -232,7 +231,7 @@ impl Target {
                     edge.binding = "glReadPixels".into();
                     Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
-                Ok(Self { size, fourcc, framebuffers, planes, current: 0, out, edge: Some(edge) })
+                Ok(Self { framebuffers, planes, current: 0, out, edge: Some(edge) })
             }
         }
     }
@@ -370,14 +369,6 @@ impl Target {
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
-    /// How a shader reads the picture: of a YUV format that from which its planes are drawn.
-    pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
-        // Components that were drawn come back in their own places, whatever the order of the bytes.
-        let alpha = self.fourcc.format().is_ok_and(|format| format.has_alpha);
-        let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
-        (InputBinding::Rgb { swizzle }, Color::SRGB, self.size, vec![gles::Filter::Nearest])
-    }
-
     /// What the sinks get: read-back is bytes R, G, B, A, or planes.
     pub(super) fn delivered(&self, shape: &Shape) -> (Shape, Fourcc) {
         match self.out {
@@ -394,6 +385,14 @@ impl Target {
     pub(super) fn edge(&self) -> Option<&Edge> {
         self.edge.as_ref()
     }
+}
+
+/// How a shader reads the picture of a pass; of a YUV format that from which its planes are drawn.
+pub(super) fn sampling_of(fourcc: Fourcc, size: Size) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
+    // Components that were drawn come back in their own places, whatever the order of the bytes.
+    let alpha = fourcc.format().is_ok_and(|format| format.has_alpha);
+    let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
+    (InputBinding::Rgb { swizzle }, Color::SRGB, size, vec![gles::Filter::Nearest])
 }
 
 fn describe(edge: &mut Edge, buffers: &[Buffer]) {

@@ -1,0 +1,108 @@
+//! The programs of a plan on this driver: what it does not take fused or four pixels wide is drawn as it is written.
+//!
+//! In: a plan, the driver. Out: passes ready to draw. Not here: their textures (`feed`) and targets (`target`).
+
+use crate::color::Siting;
+use crate::error::{ErrorKind, Result};
+use crate::gles::yuv::{self, PlaneView};
+use crate::gles::{Gl, InputBinding};
+
+use super::super::description::{Filter, Step};
+use super::super::graph::Feed;
+use super::super::pass::{self, Pass, PassInput};
+use super::super::plan::Plan;
+use super::feed::SourceFeed;
+use super::{planes, target};
+
+/// How pictures that feed a pass reach its shader.
+type Sampled = (InputBinding, crate::color::Color, crate::layout::Size, Vec<crate::gles::Filter>);
+
+/// Which passes are drawn four pixels a fragment: those of the plan whose shader compiles so. A shader that the author
+/// wrote in GLSL ES 1.00 is 3.00 there, and may have been right by 1.00's rules only.
+pub(super) fn settle_four_wide(gl: &Gl, plan: &mut Plan, is_offered: bool) -> Result<()> {
+    for pass in 0..plan.four_wide.len() {
+        if !plan.four_wide[pass] {
+            continue;
+        }
+        plan.four_wide[pass] = is_offered;
+        if !is_offered {
+            continue;
+        }
+        let feed = |feed: Feed| -> Sampled {
+            let (Feed::Source(source) | Feed::Pass(source)) = feed;
+            let info = &plan.infos[source];
+            let views = yuv::views_of_four(info.fourcc, info.size).unwrap_or_default();
+            let mixed = plan.four_wide_filter(source) == Some(Filter::Linear);
+            let binding = InputBinding::Four { fourcc: info.fourcc, mixed };
+            (binding, info.color, info.size, views.iter().map(|view: &PlaneView| view.filter).collect())
+        };
+        match build(gl, plan, pass, feed) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Shader => {
+                let name = &plan.graph.passes[pass].name;
+                tracing::info!(pass = name, %error, "not drawn four pixels a fragment");
+                plan.four_wide[pass] = false;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Compiles every pass. Fused ones that the driver refuses are taken apart, so that an error is about the author's text.
+pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Result<Vec<Pass>> {
+    loop {
+        let mut passes = Vec::new();
+        let refused = 'all: {
+            for index in 0..plan.graph.passes.len() {
+                let feed = |feed: Feed| match feed {
+                    Feed::Source(source) => feeds[source].sampling(),
+                    Feed::Pass(pass) => target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass]),
+                };
+                match build(gl, plan, index, feed) {
+                    Ok(pass) => passes.push(pass),
+                    Err(error) if error.kind() == ErrorKind::Shader => break 'all Some((index, error)),
+                    Err(error) => return Err(error),
+                }
+            }
+            None
+        };
+        let Some((index, error)) = refused else { return Ok(passes) };
+        let name = plan.graph.passes[index].name.clone();
+        if !plan.keep_apart(index) {
+            return Err(error);
+        }
+        tracing::info!(pass = name, %error, "not drawn fused");
+    }
+}
+
+fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Sampled) -> Result<Pass> {
+    let node = &plan.graph.passes[index];
+    let shader = plan.shaders[index].as_deref();
+    let mut inputs = Vec::new();
+    for (number, (name, from)) in node.inputs.iter().enumerate() {
+        let (binding, mut color, size, planes) = feed(*from);
+        let filter = node.filter_of(number);
+        let same_size = size == plan.sizes[index];
+        let samplings = pass::samplings(gl, shader, name, filter, same_size, &planes);
+        if filter == Filter::Nearest {
+            // Each pixel takes the chroma sample of its own block, wherever that sits.
+            color.siting = Siting::Center;
+        }
+        inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
+    }
+    // One texture under two names has one filter: where one of them needs what lies between pixels, both have it.
+    for first in 0..inputs.len() {
+        for second in first + 1..inputs.len() {
+            if node.inputs[first].1 == node.inputs[second].1 {
+                let [one, other] = [first, second].map(|input| inputs[input].samplings.clone());
+                let both: Vec<_> = one.iter().zip(&other).map(|(one, other)| one.joined(other)).collect();
+                inputs[first].samplings.clone_from(&both);
+                inputs[second].samplings = both;
+            }
+        }
+    }
+    let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
+    let highp = plan.optimize.has(Step::Precision);
+    Pass::new(gl, &node.name, shader, inputs, target, &plan.uniforms[index], highp)
+}

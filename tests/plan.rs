@@ -1,0 +1,381 @@
+//! What the planner makes of a pipeline shows the same picture as the pipeline drawn as it is written.
+//!
+//! The reference is the same driver without the planner; `tests/pipeline.rs` holds that against a reference in f64.
+//! Skips only where no driver gives OpenGL ES.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use darkframe::error::ErrorKind;
+use darkframe::pipeline::description::Optimize;
+use darkframe::pipeline::plan::Plan;
+use darkframe::pipeline::runner::{self, Options};
+use darkframe::pipeline::{Description, Report};
+use proptest::prelude::*;
+
+/// A folder of its own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("darkframe-plan-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn parse(&self, text: &str) -> Description {
+        Description::parse(self.0.join("test.toml"), text).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs; `None` where there is no driver.
+fn run(description: &Description, frames: &str) -> Option<Report> {
+    let options = Options { frames: Some(frames.parse().unwrap()), ..Options::default() };
+    match runner::run(description, options) {
+        Ok(report) => Some(report),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::NotFound)
+                && (error.op().starts_with("egl") || error.to_string().contains("libEGL")) =>
+        {
+            println!("SKIP: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+}
+
+/// Runs a pipeline whose sink `o` is raw, with the steps named and without any; gives the report of the first, and how
+/// far the pictures are apart.
+fn planned_and_plain(folder: &Folder, text: &str, steps: &str) -> Option<(Report, u8)> {
+    let mut pictures = Vec::new();
+    let mut first = None;
+    for (name, optimize) in [("planned", steps.parse::<Optimize>().unwrap()), ("plain", Optimize::NONE)] {
+        let mut description = folder.parse(text);
+        description.optimize = optimize;
+        let file = folder.0.join(format!("{name}.raw"));
+        description.set(&format!("sink.o.file={}", file.display())).unwrap();
+        let report = run(&description, "0..2")?;
+        pictures.push(std::fs::read(&file).unwrap());
+        first.get_or_insert(report);
+    }
+    Some((first?, largest_difference(&pictures[0], &pictures[1])))
+}
+
+fn parts(report: &Report) -> Vec<String> {
+    report.passes.iter().map(|pass| pass.parts.join("+")).collect()
+}
+
+const GRADE: &str =
+    "uniform float exposure;\nvec4 pixel(vec2 uv) { return vec4(source().rgb * exposure, source().a); }\n";
+const SHIFT: &str = "vec4 pixel(vec2 uv) { return source(uv + vec2(1.0, 2.0) / source_size) * 0.9; }\n";
+const MEAN: &str = "#version 300 es\nvec4 pixel(vec2 uv) { return 0.5 * (a() + b()); }\n";
+const HARD: &str =
+    "const float exposure = 8.0;\nvec4 pixel(vec2 uv) { return (source() - 0.5) * exposure + 0.5 + uv.x * 0.1; }\n";
+
+fn shaders(folder: &Folder) {
+    for (name, text) in [("grade", GRADE), ("shift", SHIFT), ("mean", MEAN), ("hard", HARD)] {
+        folder.write(&format!("{name}.frag"), text);
+    }
+}
+
+/// A pipeline over a source of noise. Each pass: name, shader, inputs, the rest of its table.
+fn pipeline(source: &str, passes: &[(&str, &str, &str, &str)], out: &str) -> String {
+    let mut text = format!("[source.s]\n{source}\n");
+    for (name, shader, inputs, rest) in passes {
+        text += &format!("[pass.{name}]\nshader = \"{shader}.frag\"\ninputs = {{ {inputs} }}\n{rest}\n");
+    }
+    text + &format!("[sink.o]\ninput = \"{out}\"\nfile = \"o.raw\"\nkind = \"raw\"\n")
+}
+
+const NOISE: &str = "pattern = \"noise\"\nsize = \"36x20\"";
+const EXPOSURE: &str = "uniforms = { exposure = 1.3 }";
+
+/// Passes, who is expected to be drawn with whom.
+type Case<'a> = (&'a [(&'a str, &'a str, &'a str, &'a str)], &'a [&'a str]);
+
+#[test]
+fn passes_that_ask_for_their_own_pixel_are_fused_and_others_are_not() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let cases: [Case<'_>; 9] = [
+        // A chain, two of one shader with a uniform of one name; the clamp between them is kept.
+        (
+            &[
+                ("p", "grade", "source = \"s\"", "uniforms = { exposure = 2.5 }"),
+                ("q", "grade", "source = \"p\"", "uniforms = { exposure = 0.5 }"),
+            ],
+            &["p+q"],
+        ),
+        // Behind a pass that reads other places, and another that amplifies what lies between two codes.
+        (
+            &[
+                ("p", "shift", "source = \"s\"", ""),
+                ("q", "grade", "source = \"p\"", EXPOSURE),
+                ("r", "hard", "source = \"q\"", ""),
+            ],
+            &["p+q+r"],
+        ),
+        // Not into one that reads it elsewhere.
+        (&[("p", "grade", "source = \"s\"", EXPOSURE), ("q", "shift", "source = \"p\"", "")], &["p", "q"]),
+        // GLSL ES 1.00 and 3.00; a picture that both parts read.
+        (&[("p", "grade", "source = \"s\"", EXPOSURE), ("q", "mean", "a = \"p\", b = \"s\"", "")], &["p+q"]),
+        // A diamond: the two arms into the end, and what they share with them.
+        (
+            &[
+                ("p", "hard", "source = \"s\"", ""),
+                ("q", "shift", "source = \"s\"", ""),
+                ("r", "grade", "source = \"p\"", EXPOSURE),
+                ("t", "mean", "a = \"r\", b = \"q\"", ""),
+            ],
+            &["p+r+q+t"],
+        ),
+        // Read by two draws, and cheap: made twice.
+        (
+            &[
+                ("p", "grade", "source = \"s\"", EXPOSURE),
+                ("q", "hard", "source = \"p\"", ""),
+                ("r", "shift", "source = \"q\"", ""),
+                ("t", "mean", "a = \"r\", b = \"p\"", ""),
+            ],
+            &["p+q", "p+r+t"],
+        ),
+        // Read by two draws, and dear: stored.
+        (
+            &[
+                ("p", "shift", "source = \"s\"", ""),
+                ("q", "hard", "source = \"p\"", ""),
+                ("r", "shift", "source = \"q\"", ""),
+                ("t", "mean", "a = \"r\", b = \"p\"", ""),
+            ],
+            &["p", "q", "r+t"],
+        ),
+        // Another size, another depth.
+        (
+            &[
+                ("p", "grade", "source = \"s\"", EXPOSURE),
+                ("q", "grade", "source = \"p\"", "size = \"50%\"\nuniforms = { exposure = 1 }"),
+            ],
+            &["p", "q"],
+        ),
+        (
+            &[
+                ("p", "grade", "source = \"s\"", "format = \"RGB565\"\nuniforms = { exposure = 1 }"),
+                ("q", "hard", "source = \"p\"", ""),
+            ],
+            &["p", "q"],
+        ),
+    ];
+    for (passes, expected) in cases {
+        let text = pipeline(NOISE, passes, passes.last().unwrap().0);
+        let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+        assert_eq!(parts(&report), expected, "{text}");
+        assert!(difference <= 1, "{difference} code values apart: {text}");
+        // Without the step, nothing.
+        let Some((report, difference)) = planned_and_plain(&folder, &text, "nearest,precision,reuse,four-wide") else {
+            return;
+        };
+        assert_eq!(report.passes.len(), passes.len());
+        assert!(difference <= 1, "{difference} code values apart: {text}");
+    }
+}
+
+#[test]
+fn a_sinks_pass_is_stored_and_reasons_are_given() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let passes = [
+        ("p", "grade", "source = \"s\"", EXPOSURE),
+        ("q", "hard", "source = \"p\"", ""),
+        ("r", "shift", "source = \"q\"", ""),
+    ];
+    let text = pipeline(NOISE, &passes, "r") + "[sink.n]\ninput = \"p\"\nkind = \"null\"\n";
+    let plan = Plan::new(&folder.parse(&text), None).unwrap();
+    let kept: Vec<_> = plan.kept.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    assert_eq!(kept, ["p: sink n takes its picture", "q: r reads it at other places too: source is not only source()"]);
+    assert_eq!(plan.parts, [["p"], ["q"], ["r"]]);
+}
+
+/// A fused shader that the driver refuses is drawn in its parts; an error is about the author's text, at its line.
+#[test]
+fn what_a_driver_refuses_is_drawn_in_parts() {
+    let folder = Folder::new();
+    shaders(&folder);
+    // A macro makes a function whose name the reader does not see, in both.
+    let hidden = |factor: &str| {
+        format!(
+            "#define MAKE(name) float name(float x) {{ return x * {factor}; }}\nMAKE(hidden)\nvec4 pixel(vec2 uv) {{ return vec4(hidden(source().r)); }}\n"
+        )
+    };
+    folder.write("one.frag", &hidden("0.5"));
+    folder.write("two.frag", &hidden("1.5"));
+    let passes = [("p", "one", "source = \"s\"", ""), ("q", "two", "source = \"p\"", "")];
+    let text = pipeline(NOISE, &passes, "q");
+    let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+    assert_eq!((report.passes.len(), difference), (2, 0));
+
+    folder.write("two.frag", "// first\nvec4 pixel(vec2 uv) {\n    return source() * nothing;\n}\n");
+    let passes = [("p", "grade", "source = \"s\"", EXPOSURE), ("q", "two", "source = \"p\"", "")];
+    let error = runner::run(&folder.parse(&pipeline(NOISE, &passes, "q")), Options::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shader);
+    assert!(error.to_string().contains("two.frag:3:") && error.to_string().contains("nothing"), "{error}");
+}
+
+/// An NV12 clip of two frames as the source `s`.
+fn nv12(folder: &Folder) -> &'static str {
+    let bytes: Vec<u8> = (0..36 * 20 * 3 / 2 * 2).map(|i: u32| (i * 7 % 251) as u8).collect();
+    std::fs::write(folder.0.join("clip.nv12"), bytes).unwrap();
+    "file = \"clip.nv12\"\nformat = \"NV12\"\nsize = \"36x20\"\ncolor = { matrix = \"bt601\" }"
+}
+
+/// Fused passes over subsampled chroma are drawn four pixels a fragment like one, where that is offered.
+#[test]
+fn fused_passes_are_drawn_four_wide() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let passes = [("p", "grade", "source = \"s\"", EXPOSURE), ("q", "hard", "source = \"p\"", "")];
+    let text = pipeline(nv12(&folder), &passes, "q");
+    let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+    assert_eq!(parts(&report), ["p+q"]);
+    // Four pixels are converted in one sum, one pixel in another: one code of the first pass is eight of the second.
+    let apart = if report.passes[0].pixels_per_fragment == 4 { 8 } else { 1 };
+    assert!(difference <= apart, "{difference}");
+}
+
+/// Four pixels a fragment are drawn by GLSL ES 3.00: what is right in 1.00 only is drawn one by one.
+#[test]
+fn a_shader_of_the_old_version_only_is_not_four_wide() {
+    let folder = Folder::new();
+    shaders(&folder);
+    // 1.00 lets authors add to a built-in function, 3.00 does not.
+    folder.write(
+        "old.frag",
+        "float fract(float x, float y) { return x * y; }\nvec4 pixel(vec2 uv) { return source() * fract(0.5, 1.5); }\n",
+    );
+    let text = pipeline(nv12(&folder), &[("p", "old", "source = \"s\"", "")], "p");
+    assert_eq!(Plan::new(&folder.parse(&text), None).unwrap().four_wide, [true]);
+    let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+    assert_eq!((report.passes[0].pixels_per_fragment, report.passes[0].glsl.as_str()), (1, "1.00"));
+    assert!(difference <= 1, "{difference}");
+}
+
+/// Pipelines of up to six passes, each of one or two inputs, every input any earlier picture.
+fn chains() -> impl Strategy<Value = Vec<(usize, usize, usize, bool)>> {
+    prop::collection::vec(
+        (0usize..BODIES.len(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()),
+        2..7,
+    )
+    .prop_map(|passes| {
+        let pick = |index: prop::sample::Index, pass: usize| index.index(pass + 1);
+        let passes = passes.into_iter().enumerate();
+        passes.map(|(pass, (body, a, b, nearest))| (body, pick(a, pass), pick(b, pass), nearest)).collect()
+    })
+}
+
+const BODIES: &[(&str, &str)] = &[
+    ("", "a() * 1.7 - 0.2"),
+    ("", "1.0 - a()"),
+    ("", "vec4(a().brg, 1.0)"),
+    ("const float gain = 4.0;\n", "(a() - 0.5) * gain + 0.5"),
+    ("float gain(float x) { return x * x; }\n", "vec4(gain(a().r), gain(b().g), a().b, 1.0)"),
+    ("", "mix(a(), b(), 0.5)"),
+    ("#define MIXED mix(a(), b(), uv.x)\n", "MIXED"),
+    ("", "a(uv + vec2(1.0, -1.0) / a_size) * 0.8 + b() * 0.2"),
+    ("", "a(uv * 0.9) - b() * 0.1"),
+    ("struct Two { vec4 x; vec4 y; };\nTwo both;\n", "(both.x = a(), both.y = b(), both.x * both.y)"),
+    ("", "a() + vec4(sin(time + uv.y * 9.0), float(frame) * 0.1, 0.0, 0.0)"),
+    ("", "abs(a() - b()) * 3.0"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_chain_is_the_same_planned(passes in chains()) {
+        let folder = Folder::new();
+        let mut text = format!("[source.s]\n{NOISE}\n");
+        let name = |picture: usize| if picture == 0 { "s".to_owned() } else { format!("p{picture}") };
+        for (index, (body, a, b, nearest)) in passes.iter().enumerate() {
+            let (head, value) = BODIES[*body];
+            folder.write(&format!("{index}.frag"), &format!("{head}vec4 pixel(vec2 uv) {{ return {value}; }}\n"));
+            let filter = if *nearest { "filter = \"nearest\"\n" } else { "" };
+            text += &format!(
+                "[pass.p{}]\nshader = \"{index}.frag\"\ninputs = {{ a = \"{}\", b = \"{}\" }}\n{filter}", index + 1, name(*a), name(*b)
+            );
+        }
+        text += &format!("[sink.o]\ninput = \"p{}\"\nfile = \"o.raw\"\n", passes.len());
+        let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return Ok(()) };
+        prop_assert!(difference <= 1, "{} code values apart, {:?}: {}", difference, parts(&report), text);
+    }
+}
+
+/// Every example, a few frames of it.
+#[test]
+fn examples_are_the_same_planned() {
+    let mut compared = 0;
+    for entry in std::fs::read_dir(project("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let mut outputs = Vec::new();
+        for optimize in ["true", "false"] {
+            let folder = Folder::new();
+            let mut description = Description::open(&path).unwrap();
+            description.set(&format!("optimize={optimize}")).unwrap();
+            let sinks: Vec<_> =
+                description.sinks.iter().map(|(name, sink)| (name.to_string(), sink.file.clone())).collect();
+            for (name, file) in sinks {
+                if let Some(file) = file {
+                    let file = folder.0.join(file.get_ref().file_name().unwrap());
+                    description.set(&format!("sink.{name}.file={}", file.display())).unwrap();
+                }
+            }
+            // Those that need files which are not there, or a device, are left out.
+            let runs = Plan::new(&description, None).is_ok();
+            let run = |frames: &str| {
+                let options = Options { frames: Some(frames.parse().unwrap()), ..Options::default() };
+                runner::run(&description, options).is_ok()
+            };
+            // A still has one frame only.
+            if !runs || !(run("0..14") || run("0..1")) {
+                println!("left out: {}", path.display());
+                continue;
+            }
+            let mut files: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().path()).collect();
+            files.sort();
+            let pictures = files.iter().map(|file| match file.extension().and_then(|e| e.to_str()) {
+                Some("png") => image::open(file).unwrap().into_rgba8().into_raw(),
+                _ => std::fs::read(file).unwrap(),
+            });
+            outputs.push(pictures.collect::<Vec<_>>());
+        }
+        let [planned, plain] = outputs.as_slice() else { continue };
+        assert_eq!(planned.len(), plain.len());
+        for (planned, plain) in planned.iter().zip(plain) {
+            let difference = largest_difference(planned, plain);
+            assert!(difference <= 1, "{}: {difference} code values apart", path.display());
+            compared += 1;
+        }
+    }
+    println!("{compared} files compared");
+}
