@@ -43,19 +43,15 @@ fn tight(number: u64, fourcc: Fourcc, size: Size, plane_of: impl Fn(usize, usize
     bytes
 }
 
-/// A frame of a file against the numbers, padding left out. Rows of a single plane may be longer in the file: videoconvert
-/// keeps the input's padding where it only swaps components.
+/// A frame of a file against the numbers, padding left out.
 #[track_caller]
 fn compare(file: &[u8], expected: &[u8], number: u64, fourcc: Fourcc, size: Size) {
     let layout = video_format::default_layout(fourcc, size).unwrap();
     for (index, plane) in layout.planes().iter().enumerate() {
-        let single = layout.planes().len() == 1;
-        let stride = if single { file.len() / size.height as usize } else { plane.stride_bytes as usize };
-        for row in 0..layout.rows(index) as usize {
-            let offset = plane.offset_bytes as usize;
-            let got = &file[offset + stride * row..][..layout.row_bytes(index) as usize];
-            let expected = &expected[offset + plane.stride_bytes as usize * row..][..got.len()];
-            assert_eq!(got, expected, "frame {number}, plane {index}, row {row}");
+        for row in 0..layout.rows(index) {
+            let start = plane.offset_bytes as usize + plane.stride_bytes as usize * row as usize;
+            let row_bytes = start..start + layout.row_bytes(index) as usize;
+            assert_eq!(file[row_bytes.clone()], expected[row_bytes], "frame {number}, plane {index}, row {row}");
         }
     }
 }
@@ -73,10 +69,11 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
         file.display()
     ));
     server.wait_for_clients(1, LONG).unwrap();
-    let (mut size, mut fourcc, mut fds) = (Size::new(1, 1), Fourcc::R8, 0);
+    let (mut size, mut fourcc, mut padded, mut fds) = (Size::new(1, 1), Fourcc::R8, false, 0);
     for number in 1..=frames {
         let buffer = acquire(pool);
         (size, fourcc) = (buffer.size(), buffer.fourcc());
+        padded = buffer.layout().planes() != video_format::default_layout(fourcc, size).unwrap().planes();
         let sent = server.send(numbered(buffer, number)).unwrap();
         assert_eq!((sent.clients, sent.dropped), (1, 0), "frame {number}: {:?}", server.departures());
         if number == 50 {
@@ -91,7 +88,7 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
     let frame_bytes = tight(0, to.1, size, |plane, column| (plane, column)).len();
     let rounded = written.len() as u64 / frames;
     assert_eq!(written.len() as u64 % frames, 0, "{} bytes", written.len());
-    assert!(rounded >= frame_bytes as u64 - 16, "{rounded} bytes a frame");
+    assert_eq!(rounded, frame_bytes as u64);
     for number in 1..=frames {
         let start = ((number - 1) * rounded) as usize;
         let got = &written[start..start + rounded as usize];
@@ -102,7 +99,10 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
             (Fourcc::NV12, Fourcc::YUV420) if plane > 0 => (1, 2 * column + plane - 1),
             _ => (plane, column),
         });
-        compare(got, &expected, number, to.1, size);
+        // unixfdsrc 1.26 drops the GstVideoMeta of its first frame: nothing in its process has registered it by then.
+        if !(padded && number == 1) {
+            compare(got, &expected, number, to.1, size);
+        }
     }
 }
 
@@ -116,6 +116,8 @@ fn gstreamer_takes_every_frame() {
     let rgba = pool(Fourcc::ABGR8888, Size::new(32, 14), 8);
     assert_eq!(rgba.acquire().unwrap().unwrap().layout().planes()[0].stride_bytes, 256);
     to_gstreamer(&rgba, lossless(), FRAMES, ("BGRA", Fourcc::ARGB8888));
+    let unpadded = pool(Fourcc::ABGR8888, Size::new(64, 14), 8);
+    to_gstreamer(&unpadded, lossless(), 500, ("BGRA", Fourcc::ARGB8888));
     let nv12 = pool(Fourcc::NV12, Size::new(32, 14), 8);
     to_gstreamer(&nv12, lossless(), 500, ("I420", Fourcc::YUV420));
 }
