@@ -183,7 +183,8 @@ fn gstreamer_gives_every_frame() {
                 fds = common::open_fds();
             }
         }
-        assert!(common::open_fds() <= fds + 4, "{fds} fds at frame 50, {} at the end", common::open_fds());
+        // As many memories are remembered; GStreamer makes more when its frames wait.
+        assert!(common::open_fds() <= fds + 32, "{fds} fds at frame 50, {} at the end", common::open_fds());
         assert!(matches!(client.next(Some(LONG)).unwrap(), Event::End));
         drop(client);
         succeeds(child);
