@@ -258,7 +258,14 @@ fn write(keys: &str, size: Size, pictures: &[Vec<u8>]) -> darkframe::error::Resu
     let description = Description::parse("p.toml", text).unwrap();
     let plan = sink::Plan::new(&description, "s", &description.sinks["s"])?;
     let rate = Rate { numerator: 25, denominator: 1 };
-    let shape = Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: Some(pictures.len() as u64) };
+    let shape = Shape {
+        size,
+        fourcc: Fourcc::ABGR8888,
+        color: Color::SRGB,
+        rate,
+        frames: Some(pictures.len() as u64),
+        held: 0,
+    };
     let mut writer = plan.open(&shape, shape.fourcc)?;
     for (frame, pixels) in pictures.iter().enumerate() {
         let buffer = filled(size, pixels);
@@ -365,7 +372,10 @@ fn a_failing_sink_leaves_nothing() {
     let rate = Rate::DEFAULT;
     let size = Size::new(4, 4);
     let mut writer = plan
-        .open(&Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: None }, Fourcc::ABGR8888)
+        .open(
+            &Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: None, held: 0 },
+            Fourcc::ABGR8888,
+        )
         .unwrap();
     let buffer = filled(size, &bytes(64, 1));
     let map = buffer.map(Access::Read).unwrap();

@@ -156,3 +156,67 @@ fn what_streams_cannot_do_is_said() {
     }
     assert!(Path::new("/dev/stdin").exists());
 }
+
+/// 40 pictures of 80 kB, more than a pipe holds, to two fifos: one read at once, one only when the other has come
+/// whole. The blue of every pixel is the frame's number.
+fn fast_and_slow(rule: &str) -> (Vec<u8>, Vec<u8>, u64) {
+    let folder = Folder::new(&format!("slow-{rule}"), "pattern = \"gradient\"\nsize = \"160x128\"\nframes = 40");
+    let sink = |name: &str, keys: &str| {
+        let fifo = folder.0.join(name);
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        format!("[sink.{name}]\ninput = \"camera\"\nfile = \"{}\"\nkind = \"raw\"\n{keys}\n", fifo.display())
+    };
+    let text = std::fs::read_to_string(folder.0.join("p.toml")).unwrap();
+    let source = text.split("[sink").next().unwrap();
+    let slow = sink("slow", &format!("when-full = \"{rule}\"\nqueue = 3"));
+    std::fs::write(folder.0.join("p.toml"), format!("{source}{slow}{}", sink("fast", ""))).unwrap();
+
+    let mut child = folder.command(&["--report", "report.json"]).spawn().unwrap();
+    // Opening a fifo waits for the other end.
+    let mut slow = std::fs::File::open(folder.0.join("slow")).unwrap();
+    let fast = std::fs::read(folder.0.join("fast")).unwrap();
+    let mut late = Vec::new();
+    std::io::Read::read_to_end(&mut slow, &mut late).unwrap();
+    assert!(child.wait().unwrap().success());
+
+    let report = std::fs::read(folder.0.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let of = |name: &str, key: &str| {
+        let sinks = report["sinks"].as_array().unwrap();
+        sinks.iter().find(|sink| sink["name"] == name).unwrap()[key].as_u64().unwrap()
+    };
+    assert_eq!((of("fast", "pictures"), of("fast", "dropped")), (40, 0));
+    assert_eq!(of("slow", "pictures") * 160 * 128 * 4, late.len() as u64);
+    (fast, late, of("slow", "dropped"))
+}
+
+/// The frames' numbers, after a look at every pixel.
+fn numbers(bytes: &[u8]) -> Vec<u8> {
+    let frame = |pixels: &[u8]| {
+        let number = pixels[2];
+        for (at, pixel) in pixels.chunks_exact(4).enumerate() {
+            let (x, y) = (at % 160, at / 160);
+            assert_eq!(pixel, [(x * 255 / 159) as u8, (y * 255 / 127) as u8, number, 255], "frame {number}, {x},{y}");
+        }
+        number
+    };
+    assert_eq!(bytes.len() % (160 * 128 * 4), 0, "the last frame is not whole");
+    bytes.chunks_exact(160 * 128 * 4).map(frame).collect()
+}
+
+#[test]
+fn a_slow_sink_that_may_drop_never_stalls_a_fast_one() {
+    for rule in ["drop-oldest", "drop-newest"] {
+        let (fast, slow, dropped) = fast_and_slow(rule);
+        assert_eq!(numbers(&fast), (0..40).collect::<Vec<u8>>(), "{rule}");
+        let slow = numbers(&slow);
+        assert!(slow.is_sorted_by(|a, b| a < b), "{rule}: {slow:?}");
+        assert_eq!(slow.len() as u64 + dropped, 40, "{rule}: {slow:?}");
+        // Nobody read before all had been drawn: one picture was being written, three waited.
+        assert!((3..=4).contains(&slow.len()), "{rule}: {slow:?}");
+        match rule {
+            "drop-oldest" => assert!(slow.ends_with(&[37, 38, 39]), "{slow:?}"),
+            _ => assert!(slow.starts_with(&[0, 1, 2]), "{slow:?}"),
+        }
+    }
+}

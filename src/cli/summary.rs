@@ -62,6 +62,9 @@ fn text(report: &Report) -> String {
     }
     for edge in &report.sinks {
         let mut what = count(edge.pictures, "picture");
+        if edge.dropped > 0 {
+            what.push_str(&format!(" ({} dropped)", edge.dropped));
+        }
         if edge.transfer.count > 0 {
             what.push_str(&format!(", read back {}", each(&edge.transfer)));
         }

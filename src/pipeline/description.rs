@@ -261,6 +261,12 @@ pub struct Sink {
     pub kind: Option<Spanned<SinkKind>>,
     /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
     pub every: Option<Spanned<u64>>,
+    /// What happens with a picture that comes while `queue` others wait for this sink.
+    /// Default: `"block"`.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
+    pub queue: Option<Spanned<u64>>,
     /// y4m: matrix, range and siting of the file. Default: BT.601 up to 720x576, else BT.709; limited; left.
     #[serde(default)]
     pub color: ColorKeys,
@@ -279,6 +285,20 @@ pub enum SinkKind {
     Y4m,
     /// Nothing: for timing.
     Null,
+}
+
+/// What happens with a picture that comes while a sink is busy and its queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The run waits for the sink: every picture is written.
+    #[default]
+    Block,
+    /// The picture that has waited longest is let go: the sink stays near the present. Dropped pictures are counted.
+    DropOldest,
+    /// The picture that came is let go: the sink works off what it has. Dropped pictures are counted.
+    DropNewest,
 }
 
 impl Description {

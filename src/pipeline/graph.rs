@@ -203,6 +203,11 @@ impl Graph {
         readers
     }
 
+    /// How many of a pass's buffers its sinks may hold while everybody else goes on.
+    pub fn held(&self, pass: usize) -> usize {
+        self.sinks.iter().filter(|sink| sink.pass == pass).map(|sink| sink.plan.holds()).sum()
+    }
+
     /// The name of what feeds an edge.
     pub fn name(&self, feed: Feed) -> &str {
         match feed {

@@ -238,6 +238,7 @@ impl Plan {
             color: self.graph.passes[pass].color(self.sizes[pass]),
             rate: self.rate,
             frames: self.end.map(|end| end - self.start),
+            held: self.graph.held(pass),
         }
     }
 

@@ -94,6 +94,8 @@ pub struct Edge {
     pub buffers: usize,
     /// Pictures read or written.
     pub pictures: u64,
+    /// Sinks: pictures that were let go because too many waited (`when-full`).
+    pub dropped: u64,
     /// Bytes written; 0 for sources.
     pub bytes: u64,
     /// Time in reading, decoding and converting, or in encoding and writing, on the edge's own thread.

@@ -32,6 +32,7 @@ mod feed;
 pub mod live;
 mod planes;
 mod programs;
+mod queue;
 mod target;
 pub mod trial;
 
@@ -186,6 +187,7 @@ impl<'a> Job<'a> {
                 color: graph.passes[pass].color(sizes[pass]),
                 rate,
                 frames: end.map(|end| end - start),
+                held: graph.held(pass),
             })
             .collect();
         let mut staged = staged;
@@ -338,6 +340,10 @@ impl<'a> Job<'a> {
         let edges: Vec<_> = sinks.iter().map(|sink| sink_edge(&graph, &targets, sink.pass)).collect();
         // The driver ends while the sinks write what they have.
         drop((passes, targets, current, self));
+        if !sinks.iter().any(SinkThread::has_failed) {
+            sinks.iter().for_each(SinkThread::no_more);
+            sinks.iter().for_each(SinkThread::wait_until_written);
+        }
         if sinks.iter().any(SinkThread::has_failed) {
             // Nothing is made whole where one sink failed.
             return Err(sinks

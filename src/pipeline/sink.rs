@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
 use crate::layout::{Layout, Size};
 
-use super::description::{self, Description, Rate, SinkKind};
+use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
 pub mod journal;
 pub mod output;
@@ -20,6 +20,11 @@ pub mod raw;
 pub mod y4m;
 
 pub use journal::Journal;
+
+/// Pictures that may wait where the description says nothing.
+const DEFAULT_QUEUE: usize = 3;
+/// Each holds a buffer.
+const MAX_QUEUE: usize = 64;
 
 /// What a sink's pictures are.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +39,8 @@ pub struct Shape {
     pub rate: Rate,
     /// How many pictures will come, where it is known.
     pub frames: Option<u64>,
+    /// Buffers that sinks may hold while everybody else goes on.
+    pub held: usize,
 }
 
 /// One picture in mapped memory.
@@ -63,6 +70,15 @@ pub trait Writer: Send {
     /// Those of the file, which the error names; `PeerClosed` where a pipe's reader went away.
     fn write(&mut self, picture: &Picture<'_>) -> Result<()>;
 
+    /// No picture will come any more: a stream ends here, so that its reader need not wait for slower sinks. A file stays
+    /// as it is until every sink has written everything.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes what was written whole: until this, files are under a temporary name.
     ///
     /// # Errors
@@ -81,6 +97,10 @@ pub struct Plan {
     pub file: Option<PathBuf>,
     /// Takes every so many frames.
     pub every: u64,
+    /// What happens when more than `queue` pictures would wait.
+    pub when_full: WhenFull,
+    /// How many pictures may wait.
+    pub queue: usize,
     /// Told of every picture that is whole on disk.
     pub journal: Journal,
     color: description::ColorKeys,
@@ -128,8 +148,30 @@ impl Plan {
         {
             return Err(description.error(key("every"), "0: every frame is 1", given.span()));
         }
+        let queue = match &sink.queue {
+            None => DEFAULT_QUEUE,
+            Some(given) => match usize::try_from(*given.get_ref()) {
+                Ok(pictures @ 1..=MAX_QUEUE) => pictures,
+                _ => {
+                    let detail = format!("{given}: 1 to {MAX_QUEUE} pictures may wait");
+                    return Err(description.error(key("queue"), detail, given.span()));
+                }
+            },
+        };
         let file = file.map(|file| file.get_ref().clone());
-        Ok(Self { name: name.to_owned(), kind, file, every, journal: Journal::default(), color: sink.color })
+        let when_full = sink.when_full;
+        let journal = Journal::default();
+        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, journal, color: sink.color })
+    }
+
+    /// How many buffers this sink may hold, without which everybody else must still have enough.
+    pub fn holds(&self) -> usize {
+        match self.when_full {
+            // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
+            WhenFull::Block => self.queue - DEFAULT_QUEUE.min(self.queue),
+            // Those that wait, and the one being written.
+            WhenFull::DropOldest | WhenFull::DropNewest => self.queue + 1,
+        }
     }
 
     /// The sink takes this frame.

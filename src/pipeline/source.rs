@@ -388,36 +388,19 @@ impl Input {
 
     /// The next bytes of the stream, until `into` is full or it ends; `at` is for errors.
     fn read_on(&mut self, at: u64, into: &mut [u8]) -> Result<usize> {
-        let mut done = 0;
-        while done < into.len() {
-            match std::io::Read::read(&mut self.file, &mut into[done..]) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let place = format!("{}: at byte {}", self.path.display(), at + done as u64);
-                    return Err(Error::from_io("read", place, error));
-                }
-            }
-        }
-        Ok(done)
+        let mut file = &self.file;
+        fill(into, |rest, _| std::io::Read::read(&mut file, rest))
+            .map_err(|(done, error)| self.failed(at + done, error))
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> Result<usize> {
         use std::os::unix::fs::FileExt;
-        let mut done = 0;
-        while done < into.len() {
-            match self.file.read_at(&mut into[done..], at + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let place = format!("{}: at byte {}", self.path.display(), at + done as u64);
-                    return Err(Error::from_io("read", place, error));
-                }
-            }
-        }
-        Ok(done)
+        fill(into, |rest, done| self.file.read_at(rest, at + done))
+            .map_err(|(done, error)| self.failed(at + done, error))
+    }
+
+    fn failed(&self, at: u64, error: std::io::Error) -> Error {
+        Error::from_io("read", format!("{}: at byte {at}", self.path.display()), error)
     }
 
     /// Reads `rows` rows of `row_bytes` that lie `stride_bytes` apart in the file, into rows `into_stride` apart:
@@ -437,6 +420,24 @@ impl Input {
     pub fn error(&self, at: u64, detail: impl std::fmt::Display) -> Error {
         Error::invalid("read", format!("{}: byte {at}: {detail}", self.path.display()))
     }
+}
+
+/// Reads until `into` is full or there is no more: how much it is, or how much it was before the error. `read` is told
+/// how many bytes are there already.
+fn fill(
+    into: &mut [u8],
+    mut read: impl FnMut(&mut [u8], u64) -> std::io::Result<usize>,
+) -> Result<usize, (u64, std::io::Error)> {
+    let mut done = 0;
+    while done < into.len() {
+        match read(&mut into[done..], done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((done as u64, error)),
+        }
+    }
+    Ok(done)
 }
 
 /// Rows of a plane in a file.

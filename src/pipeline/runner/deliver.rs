@@ -3,7 +3,6 @@
 //! In: [`Delivery`]. Out: what the sink has written, or its error. Not here: file formats (`sink`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -14,19 +13,14 @@ use crate::format::Fourcc;
 use super::super::report::{Edge, Times};
 use super::super::sink::{Picture, Plan, Shape, Writer, Written};
 use super::feed::HANG;
+use super::queue::{Next, Receiver, Sender, queue};
 use super::target::Delivery;
-
-enum Message {
-    Picture(Delivery),
-    /// All pictures have come: make the output whole. Without it, it is given up.
-    Finish,
-}
 
 /// A sink at work.
 pub(super) struct SinkThread<'scope> {
     pub(super) pass: usize,
     plan: Plan,
-    queue: SyncSender<Message>,
+    queue: Sender<Delivery>,
     failed: Arc<AtomicBool>,
     /// Times of the thread: one a picture.
     work: Arc<Mutex<Times>>,
@@ -43,7 +37,7 @@ impl<'scope> SinkThread<'scope> {
     ) -> Result<Self> {
         let mut writer =
             plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
-        let (queue, pictures) = sync_channel(super::BUFFERS);
+        let (queue, pictures) = queue(plan.queue, plan.when_full);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();
         let work = Arc::default();
@@ -73,21 +67,31 @@ impl<'scope> SinkThread<'scope> {
         result.err().map(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))
     }
 
+    /// All pictures have come: what waits is written. Does not wait for it.
+    pub(super) fn no_more(&self) {
+        self.queue.finish();
+    }
+
+    /// Waits until everything is written, or the sink has failed.
+    pub(super) fn wait_until_written(&self) {
+        self.queue.wait_until_written();
+    }
+
     /// Makes the output whole.
     pub(super) fn finish(self, edge: Edge) -> Result<Edge> {
-        // A thread that failed has gone; joining it gives its error.
-        let _ = self.queue.send(Message::Finish);
-        drop(self.queue);
+        self.queue.commit();
+        let dropped = self.queue.dropped();
         let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let written = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, work, ..edge })
+        Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, dropped, work, ..edge })
     }
 
     /// What has been written so far; the bytes are known at the end.
     pub(super) fn so_far(&self, edge: Edge) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge { name: self.plan.name.clone(), pictures: work.count, work, ..edge }
+        let dropped = self.queue.dropped();
+        Edge { name: self.plan.name.clone(), pictures: work.count, dropped, work, ..edge }
     }
 }
 
@@ -96,16 +100,23 @@ pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) ->
     for sink in sinks {
         if sink.pass == pass && sink.wants(delivery.frame) {
             // A sink that failed is seen by the run, which then ends.
-            let _ = sink.queue.send(Message::Picture(delivery.clone()));
+            sink.queue.send(delivery.clone());
         }
     }
     Ok(())
 }
 
-fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>, work: &Mutex<Times>) -> Result<Written> {
-    while let Ok(message) = pictures.recv() {
-        let Message::Picture(Delivery { frame, lease, fence }) = message else {
-            return writer.finish();
+fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mutex<Times>) -> Result<Written> {
+    loop {
+        let Delivery { frame, lease, fence } = match pictures.next() {
+            Next::Picture(delivery) => delivery,
+            Next::Finished => {
+                writer.end()?;
+                let written = if pictures.may_commit() { writer.finish()? } else { Written::default() };
+                return Ok(written);
+            }
+            // The run failed elsewhere: the writer is dropped, and with it its temporary files.
+            Next::GivenUp => return Ok(Written::default()),
         };
         if let Some(fence) = fence {
             fence.wait(Some(HANG))?;
@@ -115,6 +126,4 @@ fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Message>, work: &Mutex
         writer.write(&Picture { layout: lease.buffer.layout(), map: &map, frame })?;
         work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
     }
-    // The run failed elsewhere: the writer is dropped, and with it its temporary files.
-    Ok(Written::default())
 }

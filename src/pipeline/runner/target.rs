@@ -66,13 +66,17 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
 const STAGED_PIXELS: u64 = 4096 * 4096;
 
 fn buffers_for(shape: &Shape) -> usize {
-    shape.frames.map_or(BUFFERS, |frames| frames.clamp(1, BUFFERS as u64) as usize)
+    no_more_than_frames(shape, BUFFERS + shape.held)
+}
+
+fn no_more_than_frames(shape: &Shape, buffers: usize) -> usize {
+    shape.frames.map_or(buffers, |frames| frames.clamp(1, buffers as u64) as usize)
 }
 
 /// Buffers for pixels that are read back. Where the CPU draws nothing is gained by reading ahead of the sinks: one is
 /// read into while one is written.
 fn read_back_buffers(shape: &Shape, is_software: bool) -> usize {
-    if is_software { buffers_for(shape).min(2) } else { buffers_for(shape) }
+    no_more_than_frames(shape, if is_software { 2 } else { BUFFERS } + shape.held)
 }
 
 /// Memory for the CPU alone, without padding (rows of YUV planes: to four bytes): what uploads and read-back like best.

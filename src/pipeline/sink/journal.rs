@@ -10,6 +10,7 @@ use crate::error::Result;
 
 use super::super::frames::FrameSet;
 use super::super::manifest::{Checksum, Manifest, Record};
+use super::Written;
 use super::output::Output;
 
 /// A sink's way to the manifest; by default there is none, and every frame is wanted.
@@ -69,10 +70,12 @@ impl Journal {
     }
 }
 
-/// The one file with all frames of a sink, or this run's part of it.
+/// The one file with all frames of a sink, or this run's part of it; or a stream, which is closed behind the last frame
+/// while files wait until every sink has written everything.
 #[derive(Debug)]
 pub struct OneFile {
-    output: Output,
+    output: Option<Output>,
+    written: Written,
     path: PathBuf,
     journal: Journal,
 }
@@ -91,7 +94,7 @@ impl OneFile {
             output.write_all(header)?;
             journal.wrote(None, path, 0, [header])?;
         }
-        Ok(Self { output, path: path.to_owned(), journal })
+        Ok(Self { output: Some(output), written: Written::default(), path: path.to_owned(), journal })
     }
 
     /// Writes the pieces of a frame.
@@ -99,16 +102,32 @@ impl OneFile {
     /// # Errors
     /// As [`Output::write_all`]; those of the manifest.
     pub fn write<'a>(&mut self, frame: u64, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Result<()> {
-        let at = self.output.bytes();
-        self.output.write_pieces(pieces.clone())?;
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let at = output.bytes();
+        output.write_pieces(pieces.clone())?;
+        self.written.pictures += 1;
         self.journal.wrote(Some(frame), &self.path, at, pieces)
     }
 
-    /// As [`Output::commit`].
+    /// As [`Writer::end`](super::Writer::end).
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn end(&mut self) -> Result<()> {
+        if self.output.as_ref().is_some_and(Output::is_stream) {
+            self.finish()?;
+        }
+        Ok(())
+    }
+
+    /// As [`Output::commit`]; once.
     ///
     /// # Errors
     /// Those of rename(2).
-    pub fn commit(self) -> Result<u64> {
-        self.output.commit()
+    pub fn finish(&mut self) -> Result<Written> {
+        if let Some(output) = self.output.take() {
+            self.written.bytes = output.commit()?;
+        }
+        Ok(self.written)
     }
 }

@@ -155,7 +155,12 @@ impl Output {
         }
     }
 
-    /// Bytes in the file so far.
+    /// A device, a pipe or standard output: what was written is out already.
+    pub fn is_stream(&self) -> bool {
+        self.aside.is_none()
+    }
+
+    /// Bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -14,31 +14,29 @@ use super::{Journal, Picker, Picture, Writer, Written};
 
 /// Writes raw pictures.
 pub struct RawWriter {
-    output: Option<OneFile>,
+    output: OneFile,
     /// From the delivered bytes to the wanted ones, where they differ.
     reorder: Option<(Picker, Picker)>,
     pixels: Vec<u8>,
-    written: Written,
 }
 
 impl RawWriter {
     /// Opens the output for pictures that come as `delivered` and are written as `wanted`.
     ///
     /// # Errors
-    /// As [`Output::create`]; `Unsupported` where the two differ and are not both 8-bit RGB.
+    /// As [`OneFile::open`]; `Unsupported` where the two differ and are not both 8-bit RGB.
     pub fn create(path: &Path, wanted: Fourcc, delivered: Fourcc, journal: Journal) -> Result<Self> {
         let reorder = match wanted == delivered {
             true => None,
             false => Some((Picker::new(delivered.format()?)?, Picker::new(wanted.format()?)?)),
         };
-        let output = Some(OneFile::open(path, journal, b"")?);
-        Ok(Self { output, reorder, pixels: Vec::new(), written: Written::default() })
+        let output = OneFile::open(path, journal, b"")?;
+        Ok(Self { output, reorder, pixels: Vec::new() })
     }
 }
 
 impl Writer for RawWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Some(output) = &mut self.output else { return Ok(()) };
         let rows = |plane: usize| {
             let bytes = picture.map.plane(plane);
             let row_bytes = picture.layout.row_bytes(plane) as usize;
@@ -54,18 +52,17 @@ impl Writer for RawWriter {
             for (pixel, target) in pixels.zip(self.pixels.chunks_exact_mut(to.pixel_bytes())) {
                 to.place(from.pick(pixel), target);
             }
-            output.write(picture.frame, [self.pixels.as_slice()].into_iter())?;
+            self.output.write(picture.frame, [self.pixels.as_slice()].into_iter())
         } else {
-            output.write(picture.frame, (0..picture.layout.planes().len()).flat_map(rows))?;
+            self.output.write(picture.frame, (0..picture.layout.planes().len()).flat_map(rows))
         }
-        self.written.pictures += 1;
-        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.output.end()
     }
 
     fn finish(&mut self) -> Result<Written> {
-        if let Some(output) = self.output.take() {
-            self.written.bytes = output.commit()?;
-        }
-        Ok(self.written)
+        self.output.finish()
     }
 }

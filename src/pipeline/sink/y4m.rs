@@ -31,23 +31,22 @@ pub(super) fn check(color: Color) -> Result<()> {
 
 /// Writes YUV4MPEG2.
 pub struct Y4mWriter {
-    output: Option<OneFile>,
+    output: OneFile,
     converter: Converter,
     frame: Vec<u8>,
-    written: Written,
 }
 
 impl Y4mWriter {
     /// Opens the output and writes the header.
     ///
     /// # Errors
-    /// As [`Output::create`]; `Unsupported` siting.
+    /// As [`OneFile::open`]; `Unsupported` siting.
     pub fn create(path: &Path, size: Size, rate: Rate, color: Color, picker: Picker, journal: Journal) -> Result<Self> {
         check(color)?;
         let siting = if color.siting == Siting::Center { "420jpeg" } else { "420mpeg2" };
         let output = OneFile::open(path, journal, header(size, rate, siting, color).as_bytes())?;
         let converter = Converter::new(size, color, picker);
-        Ok(Self { output: Some(output), converter, frame: Vec::new(), written: Written::default() })
+        Ok(Self { output, converter, frame: Vec::new() })
     }
 }
 
@@ -60,22 +59,20 @@ fn header(size: Size, rate: Rate, space: &str, color: Color) -> String {
 
 impl Writer for Y4mWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Some(output) = &mut self.output else { return Ok(()) };
         const LINE: &[u8] = b"FRAME\n";
         self.frame.resize(LINE.len() + self.converter.frame_bytes(), 0);
         self.frame[..LINE.len()].copy_from_slice(LINE);
         let stride = picture.layout.planes()[0].stride_bytes as usize;
         self.converter.convert(picture.map.plane(0), stride, &mut self.frame[LINE.len()..]);
-        output.write(picture.frame, [self.frame.as_slice()].into_iter())?;
-        self.written.pictures += 1;
-        Ok(())
+        self.output.write(picture.frame, [self.frame.as_slice()].into_iter())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.output.end()
     }
 
     fn finish(&mut self) -> Result<Written> {
-        if let Some(output) = self.output.take() {
-            self.written.bytes = output.commit()?;
-        }
-        Ok(self.written)
+        self.output.finish()
     }
 }
 

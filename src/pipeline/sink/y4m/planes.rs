@@ -51,44 +51,41 @@ fn space(fourcc: Fourcc, color: Color) -> Result<String> {
 
 /// Writes YUV4MPEG2 without converting.
 pub struct PlanesWriter {
-    output: Option<OneFile>,
+    output: OneFile,
     packing: Packing,
     frame: Vec<u8>,
-    written: Written,
 }
 
 impl PlanesWriter {
     /// Opens the output and writes the header.
     ///
     /// # Errors
-    /// As [`Output::create`]; `Unsupported` formats and sitings.
+    /// As [`OneFile::open`]; `Unsupported` formats and sitings.
     pub fn create(path: &Path, shape: &Shape, journal: Journal) -> Result<Self> {
         let space = space(shape.fourcc, shape.color)?;
         let packing = shape.fourcc.packing().ok_or_else(|| Error::unsupported("format", shape.fourcc.to_string()))?;
         let header = header(shape.size, shape.rate, &space, shape.color);
         let output = OneFile::open(path, journal, header.as_bytes())?;
-        Ok(Self { output: Some(output), packing, frame: Vec::new(), written: Written::default() })
+        Ok(Self { output, packing, frame: Vec::new() })
     }
 }
 
 impl Writer for PlanesWriter {
     fn write(&mut self, picture: &Picture<'_>) -> Result<()> {
-        let Some(output) = &mut self.output else { return Ok(()) };
         self.frame.clear();
         self.frame.extend(b"FRAME\n");
         for component in [Component::Y, Component::Cb, Component::Cr] {
             append(&self.packing, picture, component, &mut self.frame);
         }
-        output.write(picture.frame, [self.frame.as_slice()].into_iter())?;
-        self.written.pictures += 1;
-        Ok(())
+        self.output.write(picture.frame, [self.frame.as_slice()].into_iter())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.output.end()
     }
 
     fn finish(&mut self) -> Result<Written> {
-        if let Some(output) = self.output.take() {
-            self.written.bytes = output.commit()?;
-        }
-        Ok(self.written)
+        self.output.finish()
     }
 }
 
