@@ -14,6 +14,8 @@ mod gstreamer;
 mod hostile;
 #[path = "share/own.rs"]
 mod own;
+#[path = "share/pipeline.rs"]
+mod pipeline;
 #[path = "share/wire.rs"]
 mod wire;
 
