@@ -4,6 +4,7 @@
 //! Not here: what the layers below know (buffers, GL, colour), how a person is told (the command line).
 
 pub mod description;
+pub mod expression;
 pub mod frames;
 pub mod graph;
 pub mod identity;

@@ -67,8 +67,10 @@ fn project(path: &str) -> PathBuf {
 fn every_pipeline_runs_and_leaves_pictures() {
     let folder = std::env::temp_dir().join(format!("darkframe-examples-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let nv12 = folder.join("clip.nv12");
+    // What two of them read is made by scripts, too large to be shipped.
+    let (nv12, dataset) = (folder.join("clip.nv12"), folder.join("dataset.rgba"));
     nv12_clip(&nv12);
+    std::fs::write(&dataset, (0..3 * 64 * 64 * 4).map(|i| (i * 37 % 251) as u8).collect::<Vec<u8>>()).unwrap();
     let mut ran = 0;
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(project("examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -77,9 +79,11 @@ fn every_pipeline_runs_and_leaves_pictures() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_darkframe"));
         command.current_dir(&folder).args(["run", "-q"]).arg(path);
-        if name == "raw-nv12.toml" {
-            command.arg("--set").arg(format!("source.camera.file={}", nv12.display()));
-        }
+        match name {
+            "raw-nv12.toml" => command.arg("--set").arg(format!("source.camera.file={}", nv12.display())),
+            "augment.toml" => command.arg("--set").arg(format!("source.dataset.file={}", dataset.display())),
+            _ => &mut command,
+        };
         // An emulated processor is slow.
         if std::env::var_os("DARKFRAME_VM").is_some() {
             command.args(["--frames", "0..1"]);

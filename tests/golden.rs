@@ -34,9 +34,10 @@ fn within(text: &str) -> u8 {
 
 /// Runs a case; the picture of its last frame, or `None` where there is no driver.
 fn actual(case: &Path, max_version: Option<(u8, u8)>) -> Option<RgbaImage> {
-    let out = std::env::temp_dir().join(format!("darkframe-golden-{}.png", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("darkframe-golden-{}", std::process::id()));
     let mut description = Description::open(case.join("pipeline.toml")).unwrap_or_else(|error| panic!("{error}"));
-    description.set(&format!("sink.picture.file={}", out.display())).unwrap_or_else(|error| panic!("{error}"));
+    let file = format!("sink.picture.file={}", folder.join("%04d.png").display());
+    description.set(&file).unwrap_or_else(|error| panic!("{error}"));
     let options = Options { max_version, ..Options::default() };
     match runner::run(&description, options) {
         Ok(_) => {}
@@ -50,8 +51,9 @@ fn actual(case: &Path, max_version: Option<(u8, u8)>) -> Option<RgbaImage> {
         }
         Err(error) => panic!("{}: {error}", case.display()),
     }
-    let picture = image::open(&out).unwrap_or_else(|error| panic!("{}: {error}", out.display())).into_rgba8();
-    std::fs::remove_file(&out).unwrap();
+    let last = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let picture = image::open(&last).unwrap_or_else(|error| panic!("{}: {error}", last.display())).into_rgba8();
+    std::fs::remove_dir_all(&folder).unwrap();
     Some(picture)
 }
 

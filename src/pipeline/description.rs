@@ -19,12 +19,14 @@ use crate::format::Fourcc;
 use crate::layout::Size;
 
 pub mod optimize;
+pub mod pass;
 #[cfg(feature = "schema")]
 mod schema;
 mod spanned;
 pub mod value;
 
 pub use optimize::{Optimize, Step};
+pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Wrap};
 pub use spanned::Spanned;
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 
@@ -218,21 +220,28 @@ impl ColorKeys {
     }
 }
 
-/// One draw: inputs by name, a fragment shader, uniforms, one target.
+/// One draw: inputs by name, one of `shader`, `overlay` and `blend`, one target.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
-    /// The fragment shader, relative to the pipeline file.
-    pub shader: Spanned<PathBuf>,
+    /// The fragment shader, relative to the pipeline file. Default: none, where `overlay` or `blend` is given.
+    pub shader: Option<Spanned<PathBuf>>,
+    /// Lays the second input over the first.
+    pub overlay: Option<Spanned<Overlay>>,
+    /// Mixes the second input, stretched over the target, into the first: a mode, or a table.
+    pub blend: Option<Spanned<Blend>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for
-    /// `{ camera = "camera" }`. Default: none.
+    /// `{ camera = "camera" }`. `"@previous"` is the pass's own picture of the frame before, `"@previous.NAME"` that of
+    /// another pass or of a source; before the first frame it is transparent black, or has the colour of `clear`.
+    /// Default: none.
     #[serde(default)]
     pub inputs: Inputs,
     /// Values of the uniforms that the shader declares; `"$NAME"` is the value of a parameter. Default: none.
     #[serde(default)]
     pub uniforms: Named<Spanned<Uniform>>,
-    /// Size of the target: that of the first input, in pixels, or a part of the first input. Unit: pixels or %.
+    /// Size of the target: that of the first input (pictures of the frame before do not count), in pixels, or a part of
+    /// the first input. Unit: pixels or %.
     /// Default: `"as-input"`.
     pub size: Option<Spanned<Text<PassSize>>>,
     /// Format of the target. YUV formats (`"NV12"`, `"YUV420"`, `"P010"`, `"YUYV"`, …) are planes for encoders and y4m,
@@ -245,6 +254,25 @@ pub struct Pass {
     /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,
+    /// What lies beyond the edges of inputs. OpenGL ES 2 repeats and mirrors sizes that are powers of two only, unless it
+    /// has `GL_OES_texture_npot`; external images and YUV of odd sizes only clamp. Default: `"clamp"`.
+    pub wrap: Option<Spanned<Wrap>>,
+    /// The colour of the target before it is drawn into, and of the frame before the first. A shader that draws every
+    /// pixel needs none. Default: what was there, and transparent black before the first frame.
+    pub clear: Option<Spanned<Rgba>>,
+    /// How often it is drawn; each draw reads the result of the last as its first input. Unit: draws. Default: 1.
+    pub repeat: Option<Spanned<u32>>,
+    /// An expression on the frame's number, `"frame >= 10 && frame % 2 == 0"`: where it is false, the first input passes
+    /// through unchanged (scaled where the target has another size). Whole numbers with `+ - * / %`, comparisons, `!`,
+    /// `&&`, `||` and parentheses. Default: always.
+    pub enable: Option<Spanned<String>>,
+}
+
+impl Pass {
+    /// The key that names a shader file, and the file.
+    pub fn shader_file(&self) -> Option<(&'static str, &Spanned<PathBuf>)> {
+        self.shader.as_ref().map(|file| ("shader", file))
+    }
 }
 
 /// How a texture is read between pixels.

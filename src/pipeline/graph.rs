@@ -11,8 +11,12 @@ use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
 use crate::layout::Size;
 
-use super::description::{ColorKeys, Description, Filter, PassSize, did_you_mean};
+use super::description::{ColorKeys, Description, Filter, PassSize, Wrap, did_you_mean};
 use super::sink;
+
+mod keys;
+
+pub use keys::{Enable, Kind};
 
 /// Where the pictures of an edge come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +25,8 @@ pub enum Feed {
     Source(usize),
     /// Index into [`Graph::passes`].
     Pass(usize),
+    /// Index into [`Graph::passes`]: the pass's picture of the frame before. It says nothing about the order of passes.
+    Previous(usize),
 }
 
 /// A pass with its references resolved.
@@ -38,12 +44,50 @@ pub struct PassNode {
     pub color_keys: ColorKeys,
     /// How inputs are read between pixels.
     pub filter: Filter,
+    /// What is done.
+    pub kind: Kind,
+    /// What lies beyond the edges of inputs.
+    pub wrap: Wrap,
+    /// How often it is drawn: 1, or more, each time with its last result as the first input.
+    pub repeat: u32,
+    /// Where it is false, the first input passes through unchanged.
+    pub enable: Option<Enable>,
+    /// The colour of the target before it is drawn into.
+    pub clear: Option<[f32; 4]>,
+    /// Somebody reads its picture of the frame before: its target is kept for a frame.
+    pub keeps_previous: bool,
     /// Where it is not the same for every input: for each of them.
     pub filters: Vec<Filter>,
     size: Option<(PassSize, Range<usize>)>,
 }
 
 impl PassNode {
+    fn copy(name: String, source: usize) -> Self {
+        Self {
+            name,
+            described: None,
+            inputs: vec![("picture".into(), Feed::Source(source))],
+            fourcc: Fourcc::ABGR8888,
+            color_keys: ColorKeys::default(),
+            filter: Filter::Linear,
+            filters: Vec::new(),
+            kind: Kind::Copy,
+            wrap: Wrap::Clamp,
+            repeat: 1,
+            enable: None,
+            clear: None,
+            keeps_previous: false,
+            size: None,
+        }
+    }
+
+    /// Drawn once in every frame by a fragment shader over the whole target, from inputs that end at their edges; nobody
+    /// needs it in the next frame. Such a pass may be drawn in any way that gives the same picture.
+    pub fn is_plain(&self) -> bool {
+        let once = self.repeat == 1 && self.enable.is_none() && !self.keeps_previous;
+        once && self.clear.is_none() && self.wrap == Wrap::Clamp
+    }
+
     /// How an input, by index, is read between its pixels.
     pub fn filter_of(&self, input: usize) -> Filter {
         self.filters.get(input).copied().unwrap_or(self.filter)
@@ -112,6 +156,7 @@ impl Graph {
             done: HashMap::new(),
             copies: HashMap::new(),
             open: Vec::new(),
+            late: Vec::new(),
         };
         let mut sinks: Vec<_> = description.sinks.iter().collect();
         sinks.sort_by_key(|(name, _)| name.span().start);
@@ -140,11 +185,12 @@ impl Graph {
             }
             let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span())?;
             let pass = match feed {
-                Feed::Pass(pass) => pass,
+                Feed::Pass(pass) | Feed::Previous(pass) => pass,
                 Feed::Source(source) => builder.copy(source, sink.input.get_ref()),
             };
             builder.graph.sinks.push(SinkNode { plan, pass });
         }
+        builder.resolve_late()?;
         // What no sink needs is left out, and yet must be right: an error there would surprise later.
         let used: Vec<String> = builder.done.keys().cloned().collect();
         let names = description.sources.keys().chain(description.passes.keys());
@@ -154,9 +200,14 @@ impl Graph {
         for name in &unused {
             builder.resolve(name.get_ref(), name.get_ref(), name.span())?;
         }
+        builder.resolve_late()?;
         let mut graph = builder.graph;
         graph.sources.truncate(kept.0);
         graph.passes.truncate(kept.1);
+        for index in 0..graph.passes.len() {
+            let mut feeds = graph.passes.iter().flat_map(|pass| &pass.inputs);
+            graph.passes[index].keeps_previous = feeds.any(|(_, feed)| *feed == Feed::Previous(index));
+        }
         graph.unused = unused.into_iter().map(|name| name.get_ref().clone()).collect();
         Ok(graph)
     }
@@ -168,9 +219,11 @@ impl Graph {
     pub fn sizes(&self, description: &Description, sources: &[Size]) -> Result<Vec<Size>> {
         let mut sizes: Vec<Size> = Vec::new();
         for pass in &self.passes {
-            let input = pass.inputs.first().map(|(_, feed)| match *feed {
-                Feed::Source(index) => sources[index],
-                Feed::Pass(index) => sizes[index],
+            // A picture of the frame before may be of a pass whose size is not known yet.
+            let input = pass.inputs.iter().find_map(|(_, feed)| match *feed {
+                Feed::Source(index) => Some(sources[index]),
+                Feed::Pass(index) => Some(sizes[index]),
+                Feed::Previous(_) => None,
             });
             let (wanted, span) = pass.size.clone().unwrap_or((PassSize::AsInput, 0..0));
             let scale = |length: u32, permille: u32| {
@@ -193,7 +246,7 @@ impl Graph {
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.passes.len()];
         for (_, feed) in self.passes.iter().flat_map(|pass| &pass.inputs) {
-            if let Feed::Pass(index) = feed {
+            if let Feed::Pass(index) | Feed::Previous(index) = feed {
                 readers[*index] += 1;
             }
         }
@@ -212,7 +265,7 @@ impl Graph {
     pub fn name(&self, feed: Feed) -> &str {
         match feed {
             Feed::Source(index) => &self.sources[index],
-            Feed::Pass(index) => &self.passes[index].name,
+            Feed::Pass(index) | Feed::Previous(index) => &self.passes[index].name,
         }
     }
 }
@@ -225,7 +278,21 @@ struct Builder<'a> {
     copies: HashMap<usize, usize>,
     /// Passes being resolved, outermost first: meeting one again is a cycle.
     open: Vec<String>,
+    /// Inputs that are pictures of the frame before, to be resolved when the passes have their places.
+    late: Vec<Late>,
 }
+
+/// An input whose pass need not come first.
+struct Late {
+    pass: usize,
+    input: usize,
+    name: String,
+    key: String,
+    span: Range<usize>,
+}
+
+/// What an input's name begins with where it is a picture of the frame before.
+pub const PREVIOUS: &str = "@previous";
 
 impl Builder<'_> {
     fn resolve(&mut self, key: &str, name: &str, span: Range<usize>) -> Result<Feed> {
@@ -236,7 +303,8 @@ impl Builder<'_> {
             let mut circle: Vec<&str> = self.open[at..].iter().map(String::as_str).collect();
             circle.push(name);
             let detail = format!("the passes feed each other in a circle: {}", circle.join(" reads "));
-            return Err(self.description.error(key, detail, span));
+            let hint = format!("\"{PREVIOUS}.{name}\" is its picture of the frame before, which may go round");
+            return Err(self.description.error(key, detail, span).with_hint(hint));
         }
         if self.description.sources.contains_key(name) {
             self.graph.sources.push(name.to_owned());
@@ -250,7 +318,9 @@ impl Builder<'_> {
             let detail = format!("there is no source or pass \"{name}\"");
             return Err(self.description.error(key, detail, span).with_hint(hint));
         };
+        let kind = keys::kind(self.description, name, place.span(), pass)?;
         self.open.push(name.to_owned());
+        let mut late: Vec<Late> = Vec::new();
         let mut inputs: Vec<(String, Feed)> = Vec::new();
         for (input, from) in &pass.inputs.0 {
             let key = format!("pass.{name}.inputs");
@@ -262,13 +332,24 @@ impl Builder<'_> {
                 let detail = format!("\"{}\" is there twice", input.get_ref());
                 return Err(self.description.error(key, detail, input.span()));
             }
-            let feed = self.resolve(&key, from.get_ref(), from.span())?;
+            let feed = match previous_of(from.get_ref(), name) {
+                Some(of) => {
+                    let (pass, input) = (0, inputs.len());
+                    late.push(Late { pass, input, name: of.to_owned(), key, span: from.span() });
+                    Feed::Previous(usize::MAX)
+                }
+                None => self.resolve(&key, from.get_ref(), from.span())?,
+            };
             inputs.push((input.get_ref().clone(), feed));
         }
         self.open.pop();
         let size = pass.size.as_ref().map(|size| (size.get_ref().0, size.span()));
-        if inputs.is_empty() && !matches!(size, Some((PassSize::Pixels(_), _))) {
-            let detail = "a pass without inputs needs a size in pixels";
+        let sized = inputs.iter().any(|(_, feed)| !matches!(feed, Feed::Previous(_)));
+        if !sized && !matches!(size, Some((PassSize::Pixels(_), _))) {
+            let detail = match inputs.is_empty() {
+                true => "a pass without inputs needs a size in pixels",
+                false => "a pass that only reads pictures of the frame before needs a size in pixels",
+            };
             let error = self.description.error(format!("pass.{name}.size"), detail, place.span());
             return Err(error.with_hint("add size = \"1280x720\""));
         }
@@ -288,30 +369,50 @@ impl Builder<'_> {
             fourcc,
             color_keys: pass.color,
             filter: pass.filter,
+            kind,
+            wrap: pass.wrap.as_ref().map_or(Wrap::Clamp, |wrap| *wrap.get_ref()),
+            repeat: keys::repeat(self.description, name, pass)?,
+            enable: keys::enable(self.description, name, pass)?,
+            clear: pass.clear.as_ref().map(|clear| clear.get_ref().0),
+            keeps_previous: false,
             filters: Vec::new(),
             size,
         });
-        let feed = Feed::Pass(self.graph.passes.len() - 1);
+        let index = self.graph.passes.len() - 1;
+        self.late.extend(late.into_iter().map(|late| Late { pass: index, ..late }));
+        let feed = Feed::Pass(index);
         self.done.insert(name.to_owned(), feed);
         Ok(feed)
+    }
+
+    /// Resolves the inputs that are pictures of the frame before; what they need may have such inputs too.
+    fn resolve_late(&mut self) -> Result<()> {
+        while let Some(Late { pass, input, name, key, span }) = self.late.pop() {
+            let of = match self.resolve(&key, &name, span)? {
+                Feed::Pass(of) | Feed::Previous(of) => of,
+                // What a source has shown is overwritten: a copy keeps it.
+                Feed::Source(source) => self.copy(source, &name),
+            };
+            self.graph.passes[pass].inputs[input].1 = Feed::Previous(of);
+        }
+        Ok(())
     }
 
     fn copy(&mut self, source: usize, name: &str) -> usize {
         if let Some(pass) = self.copies.get(&source) {
             return *pass;
         }
-        self.graph.passes.push(PassNode {
-            name: format!("copy of {name}"),
-            described: None,
-            inputs: vec![("picture".into(), Feed::Source(source))],
-            fourcc: Fourcc::ABGR8888,
-            color_keys: ColorKeys::default(),
-            filter: Filter::Linear,
-            filters: Vec::new(),
-            size: None,
-        });
+        self.graph.passes.push(PassNode::copy(format!("copy of {name}"), source));
         self.copies.insert(source, self.graph.passes.len() - 1);
         self.graph.passes.len() - 1
+    }
+}
+
+/// The pass that `from` means where it is a picture of the frame before.
+fn previous_of<'a>(from: &'a str, own: &'a str) -> Option<&'a str> {
+    match from.strip_prefix(PREVIOUS)? {
+        "" => Some(own),
+        rest => rest.strip_prefix('.'),
     }
 }
 

@@ -17,10 +17,21 @@ use crate::gles::program::Uniform;
 use crate::gles::{self, Gl, InputBinding, Program, ProgramSource, ShaderVersion, Texture};
 use crate::layout::Size;
 
-use super::description::Filter;
+use super::description::{Filter, Wrap};
 use super::parameters::ParameterSet;
 use super::plan::Setting;
 use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
+
+pub mod composite;
+
+/// When a frame is.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Its number.
+    pub frame: u64,
+    /// When it is shown, from the start of the stream.
+    pub seconds: f64,
+}
 
 /// How one input reaches the shader.
 #[derive(Clone, Debug)]
@@ -148,7 +159,8 @@ impl Pass {
     ///
     /// # Errors
     /// `InvalidInput` for a wrong number of textures; `Failed` where the driver reports an error.
-    pub fn draw(&self, gl: &Gl, textures: &[Vec<&Texture>], frame: u64, seconds: f64) -> Result<()> {
+    pub fn draw(&self, gl: &Gl, textures: &[Vec<&Texture>], moment: Moment) -> Result<()> {
+        let Moment { frame, seconds } = moment;
         let mut unit = 0;
         for (input, textures) in self.inputs.iter().zip(textures) {
             unit = input.as_input().bind(gl, &self.program, textures, unit)?;
@@ -325,6 +337,31 @@ impl Sampling {
     }
 }
 
+/// Fails, in words, where this context cannot read the input beyond its edges as `wrap` says.
+///
+/// # Errors
+/// `Unsupported`.
+pub fn check_wrap(gl: &Gl, binding: &InputBinding, size: Size, wrap: Wrap) -> Result<()> {
+    let fail = |why: String| {
+        Err(Error::unsupported("wrap", why).with_hint("let a pass before it make RGB of a power-of-two size, or clamp"))
+    };
+    if wrap == Wrap::Clamp {
+        return Ok(());
+    }
+    let even = size.width.is_multiple_of(2) && size.height.is_multiple_of(2);
+    let power = size.width.is_power_of_two() && size.height.is_power_of_two();
+    match binding {
+        InputBinding::External => fail("external images only clamp to their edge".into()),
+        InputBinding::Planes { fourcc, .. } if !even => {
+            fail(format!("{fourcc} {size}: the chroma planes are larger than the picture"))
+        }
+        _ if !power && !gl.caps().at_least(3, 0) && !gl.caps().extensions.has("GL_OES_texture_npot") => {
+            fail(format!("{size} is no power of two, and {} only clamps such textures", gl.caps().version_text))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How an input's textures are read.
 ///
 /// A shader that only asks for its own pixel, at the input's own size, gets exactly one texel: nearest gives the same
@@ -339,8 +376,10 @@ pub fn samplings(
     wanted: Filter,
     same_size: bool,
     planes: &[gles::Filter],
+    wrap: Wrap,
 ) -> Vec<Sampling> {
-    let pointwise = same_size && shader.is_none_or(|shader| shader.is_pointwise(input));
+    let on_texels = shader.is_some_and(|shader| shader.on_texels.iter().any(|name| name == input));
+    let pointwise = on_texels || (same_size && shader.is_none_or(|shader| shader.is_pointwise(input)));
     let exact = pointwise && gl.caps().is_software && gl.caps().at_least(3, 0);
     planes
         .iter()
@@ -351,7 +390,13 @@ pub fn samplings(
                 (Filter::Linear, false) => gles::Filter::Linear,
             };
             let mirrored = exact && filter == gles::Filter::Linear && planes.len() > 1;
-            Sampling { filter, wrap: if mirrored { gles::Wrap::MirroredRepeat } else { gles::Wrap::ClampToEdge } }
+            let wrap = match wrap {
+                Wrap::Clamp if mirrored => gles::Wrap::MirroredRepeat,
+                Wrap::Clamp => gles::Wrap::ClampToEdge,
+                Wrap::Repeat => gles::Wrap::Repeat,
+                Wrap::Mirror => gles::Wrap::MirroredRepeat,
+            };
+            Sampling { filter, wrap }
         })
         .collect()
 }

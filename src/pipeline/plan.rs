@@ -5,6 +5,7 @@
 //! Not here: the driver.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,10 +13,11 @@ use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, Optimize, Pass, Rate, Step, Uniform, did_you_mean};
+use super::description::{Description, Filter, FrameRange, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean};
 use super::frames::FrameSet;
-use super::graph::{Feed, Graph};
+use super::graph::{Feed, Graph, PassNode};
 use super::parameters::ParameterSet;
+use super::pass::composite;
 use super::shader::{BUILT_IN, Declared, Shader};
 use super::sink::Shape;
 use super::source::{Info, Opened};
@@ -42,6 +44,24 @@ pub struct Setting {
     pub parameter: Option<String>,
 }
 
+/// How large everything is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes<'a> {
+    /// As the sources of the graph.
+    pub sources: &'a [Size],
+    /// As the passes of the graph.
+    pub targets: &'a [Size],
+}
+
+impl Sizes<'_> {
+    fn of(&self, feed: Feed) -> Size {
+        match feed {
+            Feed::Source(index) => self.sources[index],
+            Feed::Pass(index) | Feed::Previous(index) => self.targets[index],
+        }
+    }
+}
+
 /// What may change while a pipeline runs: shaders and values.
 pub struct Programs {
     /// Shaders, as the passes of the graph; `None` for a pass that only copies.
@@ -57,10 +77,10 @@ impl Programs {
     ///
     /// # Errors
     /// `Config` and `Shader` with the place; those of the files.
-    pub fn new(description: &Description, graph: &Graph) -> Result<Self> {
+    pub fn new(description: &Description, graph: &Graph, sizes: Sizes<'_>) -> Result<Self> {
         let mut parameters = ParameterSet::new(description)?;
         let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
-        let mut known: HashMap<std::path::PathBuf, Arc<Shader>> = HashMap::new();
+        let mut known: HashMap<PathBuf, Arc<Shader>> = HashMap::new();
         for node in &graph.passes {
             let Some(name) = &node.described else {
                 shaders.push(None);
@@ -68,13 +88,19 @@ impl Programs {
                 continue;
             };
             let pass = &description.passes[name.as_str()];
-            let path = description.resolve(pass.shader.get_ref());
+            let Some((key, file)) = pass.shader_file() else {
+                let target = sizes.targets[shaders.len()];
+                shaders.push(generated(description, name, node, target, sizes)?.map(Arc::new));
+                uniforms.push(Vec::new());
+                continue;
+            };
+            let path = description.resolve(file.get_ref());
             let shader = match known.get(&path) {
                 Some(shader) => shader.clone(),
                 None => {
                     let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
                         (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
-                            description.error(format!("pass.{name}.shader"), error.detail(), pass.shader.span())
+                            description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
                         }
                         _ => error,
                     })?;
@@ -83,7 +109,7 @@ impl Programs {
                     shader
                 }
             };
-            uniforms.push(values(description, name, pass, &shader, &mut parameters)?);
+            uniforms.push(values(description, name, pass, file, &shader, &mut parameters)?);
             shaders.push(Some(shader));
         }
         for parameter in parameters.iter() {
@@ -160,7 +186,8 @@ impl Plan {
         }
         let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
         let sizes = graph.sizes(description, &source_sizes)?;
-        let Programs { shaders, uniforms, parameters } = Programs::new(description, &graph)?;
+        let known = Sizes { sources: &source_sizes, targets: &sizes };
+        let Programs { shaders, uniforms, parameters } = Programs::new(description, &graph, known)?;
         let rate = description.rate.map(|rate| rate.0);
         let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
         let range = frames.or(description.frames.map(|frames| frames.0));
@@ -262,6 +289,7 @@ impl Plan {
                 && views_of_four(info.fourcc, info.size).is_some()
         };
         is_plain
+            && node.is_plain()
             && is_read
             && !node.inputs.is_empty()
             && shader.is_none_or(Shader::is_repeatable)
@@ -281,7 +309,7 @@ impl Plan {
     pub fn feed_size(&self, feed: Feed) -> Size {
         match feed {
             Feed::Source(index) => self.infos[index].size,
-            Feed::Pass(index) => self.sizes[index],
+            Feed::Pass(index) | Feed::Previous(index) => self.sizes[index],
         }
     }
 
@@ -298,10 +326,15 @@ impl Plan {
             lines.push(format!("source {name}: {} {}, {count}{rate}", info.fourcc, info.size));
         }
         for (index, pass) in self.graph.passes.iter().enumerate() {
-            let inputs: Vec<&str> = pass.inputs.iter().map(|(_, feed)| self.graph.name(*feed)).collect();
+            let named = |feed: &Feed| match feed {
+                Feed::Previous(_) => format!("{} of the frame before", self.graph.name(*feed)),
+                _ => self.graph.name(*feed).to_owned(),
+            };
+            let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
             let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
             let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
-            lines.push(format!("pass {}: {} {}{from}{how}", pass.name, pass.fourcc, self.sizes[index]));
+            let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
+            lines.push(format!("pass {}: {} {}{from}{times}{how}", pass.name, pass.fourcc, self.sizes[index]));
         }
         for sink in &self.graph.sinks {
             let file = match (&sink.plan.file, &sink.plan.share) {
@@ -341,6 +374,27 @@ fn bounds(range: Option<FrameRange>, sources: &[Opened]) -> Result<(u64, Option<
     Ok((start, wanted.or(if moving { None } else { start.checked_add(1) })))
 }
 
+/// The shader of a pass without one of its own.
+fn generated(
+    description: &Description,
+    name: &str,
+    node: &PassNode,
+    target: Size,
+    sizes: Sizes<'_>,
+) -> Result<Option<Shader>> {
+    let pass = &description.passes[name];
+    let [(base, _), (top, feed)] = node.inputs.as_slice() else { return Ok(None) };
+    let names = [base.as_str(), top.as_str()];
+    if let Some(overlay) = &pass.overlay {
+        let shader = composite::overlay(overlay.get_ref(), names, target, sizes.of(*feed));
+        return shader.map(Some).map_err(|error| {
+            let detail = format!("scale: {}", error.detail());
+            description.error(format!("pass.{name}.overlay"), detail, overlay.span())
+        });
+    }
+    pass.blend.as_ref().map(|blend| composite::blend(blend.get_ref().0, names)).transpose()
+}
+
 fn sampler_hint(name: &str) -> String {
     format!("pictures are inputs: add inputs = {{ {name} = \"SOURCE\" }}, call {name}() or {name}(uv), declare nothing")
 }
@@ -350,6 +404,7 @@ fn values(
     description: &Description,
     name: &str,
     pass: &Pass,
+    file: &Spanned<PathBuf>,
     shader: &Shader,
     parameters: &mut ParameterSet,
 ) -> Result<Vec<Setting>> {
@@ -365,7 +420,7 @@ fn values(
                 let detail = format!("the run sets \"{given}\" itself");
                 return Err(description.error(key, detail, given.span()).with_hint("remove it"));
             }
-            let detail = format!("{} declares no uniform \"{given}\"", pass.shader.get_ref().display());
+            let detail = format!("{} declares no uniform \"{given}\"", file.get_ref().display());
             let hint = did_you_mean(given.get_ref(), declared.iter().map(|uniform| uniform.name.as_str()));
             return Err(description.error(key, detail, given.span()).with_hint(hint));
         };
@@ -411,7 +466,7 @@ fn values(
     let mut values = Vec::new();
     for uniform in declared {
         let Some(value) = pass.uniforms.get(uniform.name.as_str()) else {
-            let span = pass.shader.span();
+            let span = file.span();
             let detail = format!("the shader declares {} {}, and no value is given", uniform.kind, uniform.name);
             let hint = match uniform.is_sampler() {
                 true => sampler_hint(&uniform.name),

@@ -15,16 +15,16 @@ use std::time::Instant;
 use crate::board::{AllocatorKind, Board};
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 use crate::format::Fourcc;
-use crate::gles::{Gl, Texture};
+use crate::gles::Gl;
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require};
-use super::graph::{Feed, Graph};
+use super::graph::Graph;
+use super::pass::Moment;
 use super::plan::Plan;
-use super::report;
-use super::report::{Driver, Report, Times};
+use super::report::{self, Driver, Report, Times};
 use super::resume::{JobOptions, Work};
 
 mod deliver;
@@ -33,6 +33,7 @@ pub mod live;
 mod planes;
 mod programs;
 mod queue;
+mod stage;
 mod target;
 pub mod trial;
 
@@ -131,6 +132,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         driver: Trial::driver(&gl, context.display()),
         context,
         started,
+        description,
     };
     std::thread::scope(|scope| job.run(scope, gl, plan, work, staged, options.progress))
 }
@@ -146,6 +148,7 @@ struct Job<'a> {
     driver: String,
     context: Context,
     started: Instant,
+    description: &'a Description,
 }
 
 impl<'a> Job<'a> {
@@ -173,7 +176,7 @@ impl<'a> Job<'a> {
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
             feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
         }
-        let passes = programs::compile(gl, &mut plan, &feeds)?;
+        let stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
         let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, .. } = plan;
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
@@ -196,7 +199,9 @@ impl<'a> Job<'a> {
             let is_read_back = graph.sinks.iter().any(|sink| sink.pass == index);
             let memory = staged.take(&node.name);
             let memory = is_read_back.then_some(memory);
-            targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, four_wide[index])?);
+            let previous = node.keeps_previous.then_some(node.clear.unwrap_or([0.0; 4]));
+            let demands = target::Demands { four_wide: four_wide[index], previous };
+            targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, demands)?);
         }
         if self.require {
             for edge in feeds.iter().map(SourceFeed::edge).chain(targets.iter().filter_map(Target::edge)) {
@@ -221,7 +226,7 @@ impl<'a> Job<'a> {
         // From here on every frame takes the same way.
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
-        let mut submit = vec![Times::default(); passes.len()];
+        let mut submit = vec![Times::default(); stages.len()];
         let facts = Report {
             start_seconds,
             driver: self.driver(gl),
@@ -229,12 +234,12 @@ impl<'a> Job<'a> {
             fence_into: gl.fence_ways().into.to_string(),
             board: self.device.board().name.clone(),
             unused: graph.unused.clone(),
-            passes: (0..passes.len())
+            passes: (0..stages.len())
                 .map(|index| report::Pass {
                     name: graph.passes[index].name.clone(),
                     parts: parts[index].clone(),
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
-                    glsl: passes[index].version().into(),
+                    glsl: stages[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
                     submit: Times::default(),
                 })
@@ -262,28 +267,21 @@ impl<'a> Job<'a> {
                 break;
             }
             if let Some(parameters) = live.parameters.changed(&mut seen) {
-                for (pass, settings) in passes.iter().zip(&uniforms) {
-                    pass.update(gl, settings, &parameters)?;
+                for (stage, settings) in stages.iter().zip(&uniforms) {
+                    stage.update(gl, settings, &parameters)?;
                 }
             }
             let seconds = rate.timestamp_ns(frame) as f64 * 1e-9;
-            for (index, pass) in passes.iter().enumerate() {
+            // Whoever reads the frame before may come first.
+            for target in targets.iter_mut().filter(|target| target.keeps_previous()) {
+                target.begin(gl)?;
+            }
+            for (index, stage) in stages.iter().enumerate() {
                 let begun = Instant::now();
-                targets[index].begin(gl)?;
-                let inputs = &graph.passes[index].inputs;
-                let mut textures: Vec<Vec<&Texture>> = Vec::with_capacity(inputs.len());
-                for ((_, feed), input) in inputs.iter().zip(pass.inputs()) {
-                    let found = match *feed {
-                        Feed::Source(source) => feeds[source].textures(),
-                        Feed::Pass(pass) => targets[pass].textures()?,
-                    };
-                    for (texture, sampling) in found.iter().zip(&input.samplings) {
-                        sampling.apply(gl, texture)?;
-                    }
-                    textures.push(found);
+                if !targets[index].keeps_previous() {
+                    targets[index].begin(gl)?;
                 }
-                targets[index].bind(gl)?;
-                pass.draw(gl, &textures, frame, seconds)?;
+                stage.draw(gl, &graph.passes[index], &feeds, &targets, index, Moment { frame, seconds })?;
                 targets[index].drawn(gl)?;
                 submit[index].add(begun.elapsed());
             }
@@ -339,7 +337,7 @@ impl<'a> Job<'a> {
         gl.check()?;
         let edges: Vec<_> = sinks.iter().map(|sink| sink_edge(&graph, &targets, sink.pass)).collect();
         // The driver ends while the sinks write what they have.
-        drop((passes, targets, current, self));
+        drop((stages, targets, current, self));
         if !sinks.iter().any(SinkThread::has_failed) {
             sinks.iter().for_each(SinkThread::no_more);
             sinks.iter().for_each(SinkThread::wait_until_written);
@@ -380,6 +378,19 @@ impl<'a> Job<'a> {
             }
         }
         Err(Error::unsupported("import", refusals.join(" | ")))
+    }
+
+    /// The error with the place of the key that it is about.
+    fn with_place(&self, error: Error) -> Error {
+        let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
+        let pass = key.and_then(|name| self.description.passes.get(name));
+        match pass.and_then(|pass| pass.wrap.as_ref()) {
+            Some(wrap) => {
+                let origin = &self.description.origin;
+                error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
+            }
+            None => error,
+        }
     }
 
     /// Fails where the driver is known not to live through an import.

@@ -85,6 +85,8 @@ pub struct Shader {
     pub text: String,
     /// `#extension` lines, which must stand before everything else.
     pub extensions: Vec<String>,
+    /// Inputs that the shader asks for other places than its own pixel, and there for the middles of pixels only.
+    pub on_texels: Vec<String>,
     files: Vec<(PathBuf, Arc<str>)>,
     /// File and line (from 0) of each line of `text`.
     lines: Vec<(usize, usize)>,
@@ -212,6 +214,7 @@ impl Shader {
             uniforms: Vec::new(),
             text: String::with_capacity(text.len()),
             extensions: Vec::new(),
+            on_texels: Vec::new(),
             files: Vec::new(),
             lines: Vec::new(),
             joined: None,

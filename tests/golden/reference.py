@@ -421,6 +421,33 @@ def split(i, u, size, linear):
     return opaque(np.where((np.abs(off) < 0.5 * u["line"])[..., None], 1.0, c))
 
 
+@shader
+def temporal_denoise(i, u, size, linear):
+    s, p = i["source"], i["previous"]
+    off = np.abs(s - p)[..., :3].max(axis=-1)
+    alike = 1 - smoothstep(u["still"], u["moving"], off)
+    share = (u["strength"] * alike * (p[..., 3] >= 0.5))[..., None]
+    return with_alpha(s[..., :3] * (1 - share) + p[..., :3] * share, s)
+
+
+@shader
+def sheet(i, u, size, linear, frame=0):
+    p, photo = i["previous"], i["photo"]
+    out = np.where(p[..., 3:] >= 0.5, p[..., :3], u["paper"])
+    row, column = divmod(frame, int(u["columns"]))
+    width, height = size[0] // int(u["columns"]), size[1] // int(u["rows"])
+    if row >= u["rows"]:
+        return opaque(out)
+    w, h = size_of(photo)
+    scale = min((width - 2 * u["margin"]) / w, (height - 2 * u["margin"]) / h)
+    x, y = grid((width, height))
+    x, y = (x - 0.5) * width / (w * scale) + 0.5, (y - 0.5) * height / (h * scale) + 0.5
+    inside = ((x >= 0) & (x <= 1) & (y >= 0) & (y <= 1))[..., None]
+    cell = np.where(inside, sample(photo, np.clip(x, 0, 1), np.clip(y, 0, 1), linear)[..., :3], u["paper"])
+    out[row * height : (row + 1) * height, column * width : (column + 1) * width] = cell
+    return opaque(out)
+
+
 # Pipelines
 
 
@@ -428,6 +455,11 @@ class Pipeline:
     def __init__(self, path):
         self.folder = Path(path).parent
         self.text = tomllib.loads(Path(path).read_text())
+        self.done = {}
+
+    def last_frame(self):
+        """The last frame of the key `frames`; 0 without it."""
+        return int(str(self.text.get("frames", "0..1")).split("..")[-1]) - 1
 
     def source(self, name, frame):
         keys = self.text["source"][name]
@@ -441,12 +473,18 @@ class Pipeline:
 
     def picture(self, name, frame):
         """What a source or pass gives in one frame."""
+        if (name, frame) not in self.done:
+            self.done[name, frame] = self.drawn(name, frame)
+        return self.done[name, frame]
+
+    def drawn(self, name, frame):
         if name in self.text.get("source", {}):
             return self.source(name, frame)
         keys = self.text["pass"][name]
         inputs = keys.get("inputs", {})
         inputs = {n: n for n in inputs} if isinstance(inputs, list) else inputs
-        inputs = {as_name: self.picture(of, frame) for as_name, of in inputs.items()}
+        before = [as_name for as_name, of in inputs.items() if of == "@previous"]
+        inputs = {as_name: self.picture(of, frame) for as_name, of in inputs.items() if of != "@previous"}
         size = keys.get("size", "as-input")
         first = next(iter(inputs.values()), None)
         if size == "as-input":
@@ -455,12 +493,14 @@ class Pipeline:
             size = [max(1, int(n * float(size[:-1]) / 100 + 0.5)) for n in size_of(first)]
         else:
             size = [int(n) for n in size.split("x")]
+        for as_name in before:
+            inputs[as_name] = self.picture(name, frame - 1) if frame else np.zeros((size[1], size[0], 4))
         function = SHADERS[Path(keys["shader"]).name]
-        return stored(function(inputs, keys.get("uniforms", {}), size, keys.get("filter", "linear") == "linear"))
+        moving = {"frame": frame} if function is sheet else {}
+        return stored(function(inputs, keys.get("uniforms", {}), size, keys.get("filter", "linear") == "linear", **moving))
 
     def expected(self, sink, frame=0):
-        picture = self.picture(self.text["sink"][sink]["input"], frame)
-        return stored(picture)
+        return stored(self.picture(self.text["sink"][sink]["input"], frame))
 
 
 # Work
@@ -474,7 +514,8 @@ def compare(update):
     """Every expected picture beside what it must be."""
     wrong = []
     for case in cases():
-        want = yuv.to_bytes(Pipeline(case / "pipeline.toml").expected("picture"))
+        pipeline = Pipeline(case / "pipeline.toml")
+        want = yuv.to_bytes(pipeline.expected("picture", pipeline.last_frame()))
         path = case / "expected.png"
         have = yuv.to_bytes(load(path)) if path.exists() else np.zeros(0)
         # Another numpy sums in another order, and a tie is rounded the other way.
@@ -510,6 +551,16 @@ def media():
     # A disc with alpha.
     disc = smoothstep(1.0, 0.8, np.hypot(x - 0.5, y - 0.5) * 2)
     save(np.stack((x, 1 - y, 0.5 + 0 * x, disc), axis=-1)[::2, ::2], folder / "disc.png")
+    # Six frames of a photograph and a square that moves, with noise: 4:2:0, sited left, BT.601 limited.
+    random = np.random.default_rng(3)
+    clip = b"YUV4MPEG2 W48 H32 F15:1 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED\n"
+    still = np.asarray(Image.open(folder / "photo.png").resize((48, 32), Image.BOX)) / 255.0
+    for frame in range(6):
+        moved = still.copy()
+        moved[10:20, 6 * frame : 6 * frame + 8] = [0.9, 0.9, 0.2]
+        noisy = np.clip(moved + random.normal(0, 0.03, moved.shape), 0, 1)
+        clip += b"FRAME\n" + b"".join(plane.tobytes() for plane in yuv.rgb_to_yuv(noisy))
+    (folder / "noisy.y4m").write_bytes(clip)
     # An odd table: curves, and channels that mix.
     side = np.linspace(0, 1, 9)
     lines = ["# A table with curves and mixed channels, for the golden cases", 'TITLE "odd"', "LUT_3D_SIZE 9"]

@@ -9,7 +9,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::format::{FORMATS, Fourcc};
 use crate::layout::Size;
 
-use super::{FrameRange, Inputs, Numbers, Optimize, PassSize, Rate, Spanned, Step, Text, Uniform};
+use super::{
+    Blend, BlendKeys, BlendMode, FrameRange, Inputs, Length, Numbers, Optimize, PassSize, Rate, Rgba, Spanned, Step,
+    Text, Uniform,
+};
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn inline_schema() -> bool {
@@ -176,5 +179,50 @@ impl JsonSchema for Uniform {
                 { "type": "array", "items": { "anyOf": [{ "type": ["number", "boolean"] }, row] } },
             ],
         })
+    }
+}
+
+impl TextSchema for Length {
+    const NAME: &'static str = "Length";
+
+    fn text_schema() -> Schema {
+        json_schema!({
+            "description": "A number, or a part of the whole.",
+            "anyOf": [
+                { "type": "number", "minimum": -1e6, "maximum": 1e6 },
+                { "type": "string", "pattern": "^ *[-+]?[0-9]+([.][0-9]+)? *%? *$" },
+            ],
+            "examples": [16, -16, "30%"],
+        })
+    }
+}
+
+impl JsonSchema for Rgba {
+    fn schema_name() -> Cow<'static, str> {
+        "Colour".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let part = serde_json::json!({ "type": "number", "minimum": 0, "maximum": 1 });
+        json_schema!({
+            "description": "Red, green, blue and, where it is not 1, alpha (straight).",
+            "anyOf": [
+                { "type": "string", "pattern": "^#([0-9a-fA-F]{6}|[0-9a-fA-F]{8})$" },
+                { "type": "array", "items": part, "minItems": 3, "maxItems": 4 },
+            ],
+            "examples": ["#20a0ff", "#00000080", [0.1, 0.5, 1]],
+        })
+    }
+}
+
+impl JsonSchema for Blend {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Blend".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (mode, table) = (generator.subschema_for::<BlendMode>(), generator.subschema_for::<BlendKeys>());
+        json_schema!({ "anyOf": [mode, table] })
     }
 }

@@ -112,7 +112,7 @@ pub(super) fn fuse(base: &Drawn, infos: &[Info], apart: &BTreeSet<String>) -> Fu
             },
         };
         for (_, feed) in &mut node.inputs {
-            if let Feed::Pass(pass) = feed {
+            if let Feed::Pass(pass) | Feed::Previous(pass) = feed {
                 *pass = place(*pass);
             }
         }
@@ -183,6 +183,9 @@ fn can_be_part(base: &Drawn, pass: usize, apart: &BTreeSet<String>) -> Result<()
     if apart.contains(&node.name) {
         return Err("the driver does not take the fused shader".into());
     }
+    if !node.is_plain() {
+        return Err("it has wrap, clear, repeat or enable, or is read in the next frame".into());
+    }
     let shader = base.shaders[pass].as_deref().ok_or("it is no shader pass")?;
     let sizes = |declared: &Declared| node.inputs.iter().any(|(input, _)| declared.name == format!("{input}_size"));
     if let Some(declared) = shader.uniforms.iter().find(|declared| sizes(declared)) {
@@ -239,13 +242,13 @@ fn inputs(base: &Drawn, infos: &[Info], parts: &[usize]) -> Result<(Vec<Picture>
             }
             let same_size = match *feed {
                 Feed::Source(source) => infos[source].size == base.sizes[part],
-                Feed::Pass(pass) => base.sizes[pass] == base.sizes[part],
+                Feed::Pass(pass) | Feed::Previous(pass) => base.sizes[pass] == base.sizes[part],
             };
             let pointwise = same_size && shader.is_pointwise(input);
             // Subsampled chroma is mixed between its samples even where a pixel asks for itself.
             let exact = match *feed {
                 Feed::Source(source) => !infos[source].fourcc.format().is_ok_and(|format| format.is_yuv()),
-                Feed::Pass(_) => true,
+                Feed::Pass(_) | Feed::Previous(_) => true,
             };
             let (pointwise, filter) = (pointwise && exact, node.filter);
             if let Some(picture) = pictures.iter_mut().find(|picture| picture.feed == *feed) {
@@ -294,7 +297,22 @@ fn join(base: &Drawn, infos: &[Info], parts: &[usize]) -> Result<Joined, String>
             uniforms.push(Setting { uniform: Declared { name, ..setting.uniform.clone() }, ..setting.clone() });
         }
     }
-    let shader = Shader::joined(&texts)?;
+    let mut shader = Shader::joined(&texts)?;
+    let is_read_once = |picture: &str| {
+        let named = |joint: &Joint| matches!(joint, Joint::Picture(name) if name == picture);
+        joints.iter().flatten().filter(|(_, joint)| named(joint)).count() == 1
+    };
+    for (&part, joints) in parts.iter().zip(&joints) {
+        let on_texels = base.shaders[part].as_deref().map_or(&[][..], |shader| &shader.on_texels);
+        for (input, joint) in joints {
+            if let Joint::Picture(name) = joint
+                && on_texels.contains(input)
+                && is_read_once(name)
+            {
+                shader.on_texels.push(name.clone());
+            }
+        }
+    }
     let last = parts.last().ok_or("there is nothing to join")?;
     let mut node = base.graph.passes[*last].clone();
     node.filters = pictures.iter().map(|picture| picture.filter).collect();

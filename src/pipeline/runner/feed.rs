@@ -339,7 +339,7 @@ fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
 
 /// Fills the first buffer with one byte value, draws it, and compares with what the CPU makes of that value.
 fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
-    use super::super::pass::{Pass, PassInput, Sampling};
+    use super::super::pass::{Moment, Pass, PassInput, Sampling};
     /// A byte that is neither black nor white nor neutral chroma.
     const BYTE: u8 = 0x8C;
     const SIZE: Size = Size::new(16, 16);
@@ -359,7 +359,7 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
-        pass.draw(gl, &[textures], 0, 0.0)?;
+        pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0 })?;
         let mut pixels = vec![0; SIZE.pixels() as usize * 4];
         gles::read_pixels(gl, &target, &mut pixels)?;
         Ok([pixels[0], pixels[1], pixels[2], pixels[3]])

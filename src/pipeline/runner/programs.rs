@@ -3,7 +3,7 @@
 //! In: a plan, the driver. Out: passes ready to draw. Not here: their textures (`feed`) and targets (`target`).
 
 use crate::color::Siting;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{Gl, InputBinding};
 
@@ -12,10 +12,9 @@ use super::super::graph::Feed;
 use super::super::pass::{self, Pass, PassInput};
 use super::super::plan::Plan;
 use super::feed::SourceFeed;
-use super::{planes, target};
-
-/// How pictures that feed a pass reach its shader.
-type Sampled = (InputBinding, crate::color::Color, crate::layout::Size, Vec<crate::gles::Filter>);
+use super::planes;
+use super::stage::Stage;
+use super::target::{self, Readable};
 
 /// Which passes are drawn four pixels a fragment: those of the plan whose shader compiles so. A shader that the author
 /// wrote in GLSL ES 1.00 is 3.00 there, and may have been right by 1.00's rules only.
@@ -28,8 +27,8 @@ pub(super) fn settle_four_wide(gl: &Gl, plan: &mut Plan, is_offered: bool) -> Re
         if !is_offered {
             continue;
         }
-        let feed = |feed: Feed| -> Sampled {
-            let (Feed::Source(source) | Feed::Pass(source)) = feed;
+        let feed = |feed: Feed| -> Readable {
+            let (Feed::Source(source) | Feed::Pass(source) | Feed::Previous(source)) = feed;
             let info = &plan.infos[source];
             let views = yuv::views_of_four(info.fourcc, info.size).unwrap_or_default();
             let mixed = plan.four_wide_filter(source) == Some(Filter::Linear);
@@ -50,24 +49,26 @@ pub(super) fn settle_four_wide(gl: &Gl, plan: &mut Plan, is_offered: bool) -> Re
 }
 
 /// Compiles every pass. Fused ones that the driver refuses are taken apart, so that an error is about the author's text.
-pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Result<Vec<Pass>> {
+pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Result<Vec<Stage>> {
     loop {
-        let mut passes = Vec::new();
+        let mut stages = Vec::new();
         let refused = 'all: {
             for index in 0..plan.graph.passes.len() {
                 let feed = |feed: Feed| match feed {
                     Feed::Source(source) => feeds[source].sampling(),
-                    Feed::Pass(pass) => target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass]),
+                    Feed::Pass(pass) | Feed::Previous(pass) => {
+                        target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass])
+                    }
                 };
-                match build(gl, plan, index, feed) {
-                    Ok(pass) => passes.push(pass),
+                match Stage::new(gl, plan, index, feed) {
+                    Ok(stage) => stages.push(stage),
                     Err(error) if error.kind() == ErrorKind::Shader => break 'all Some((index, error)),
                     Err(error) => return Err(error),
                 }
             }
             None
         };
-        let Some((index, error)) = refused else { return Ok(passes) };
+        let Some((index, error)) = refused else { return Ok(stages) };
         let name = plan.graph.passes[index].name.clone();
         if !plan.keep_apart(index) {
             return Err(error);
@@ -76,20 +77,12 @@ pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Res
     }
 }
 
-fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Sampled) -> Result<Pass> {
+/// The program that a pass is in its first draw.
+pub(super) fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Readable) -> Result<Pass> {
     let node = &plan.graph.passes[index];
-    let shader = plan.shaders[index].as_deref();
     let mut inputs = Vec::new();
     for (number, (name, from)) in node.inputs.iter().enumerate() {
-        let (binding, mut color, size, planes) = feed(*from);
-        let filter = node.filter_of(number);
-        let same_size = size == plan.sizes[index];
-        let samplings = pass::samplings(gl, shader, name, filter, same_size, &planes);
-        if filter == Filter::Nearest {
-            // Each pixel takes the chroma sample of its own block, wherever that sits.
-            color.siting = Siting::Center;
-        }
-        inputs.push(PassInput { name: name.clone(), binding, color, size, samplings });
+        inputs.push(input(gl, plan, index, (number, name), feed(*from))?);
     }
     // One texture under two names has one filter: where one of them needs what lies between pixels, both have it.
     for first in 0..inputs.len() {
@@ -102,7 +95,38 @@ fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Sampled) -> 
             }
         }
     }
+    program(gl, plan, index, inputs)
+}
+
+/// How a pass reads a picture as one of its inputs, which has a number and a name.
+pub(super) fn input(
+    gl: &Gl,
+    plan: &Plan,
+    index: usize,
+    (number, name): (usize, &str),
+    (binding, mut color, size, planes): Readable,
+) -> Result<PassInput> {
+    let node = &plan.graph.passes[index];
+    pass::check_wrap(gl, &binding, size, node.wrap).map_err(|error| {
+        let ours =
+            Error::unsupported(format!("pass.{}.wrap", node.name), format!("input \"{name}\": {}", error.detail()));
+        ours.with_hint(error.hint().unwrap_or_default())
+    })?;
+    let filter = node.filter_of(number);
+    let same_size = size == plan.sizes[index];
+    let shader = plan.shaders[index].as_deref();
+    let samplings = pass::samplings(gl, shader, name, filter, same_size, &planes, node.wrap);
+    if filter == Filter::Nearest {
+        // Each pixel takes the chroma sample of its own block, wherever that sits.
+        color.siting = Siting::Center;
+    }
+    Ok(PassInput { name: name.to_owned(), binding, color, size, samplings })
+}
+
+/// The program of a pass over these inputs.
+pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<Pass> {
+    let node = &plan.graph.passes[index];
     let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
     let highp = plan.optimize.has(Step::Precision);
-    Pass::new(gl, &node.name, shader, inputs, target, &plan.uniforms[index], highp)
+    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], highp)
 }

@@ -160,28 +160,78 @@ pub(super) struct Target {
     /// or framebuffers.
     planes: Option<Planes>,
     current: usize,
+    /// Counts frames; without buffers of its own a picture is in the framebuffer of this number, round and round.
+    turn: usize,
+    /// Where somebody reads it: the picture of the frame before, and what keeps its memory from being drawn into.
+    previous: Option<(usize, Option<Arc<Lease>>)>,
+    /// What keeps the memory of the last picture, where it will be the frame before.
+    lease: Option<Arc<Lease>>,
     out: Out,
     edge: Option<Edge>,
 }
 
+/// How a picture reaches shaders: binding, colour, size, and what should lie between the texels of each texture.
+pub(super) type Readable = (InputBinding, Color, Size, Vec<gles::Filter>);
+
+/// What is asked of a target beside size and format.
+#[derive(Clone, Copy)]
+pub(super) struct Demands {
+    /// For passes of [`Plan::four_wide`].
+    pub(super) four_wide: bool,
+    /// The frame before stays readable; before the first frame it has this colour.
+    pub(super) previous: Option<[f32; 4]>,
+}
+
 impl Target {
     /// Makes the target. `memory` is there where a sink reads the pass: buffers made beforehand, or none yet.
-    /// `four_wide` is for passes of [`Plan::four_wide`].
     pub(super) fn new(
         gl: &Gl,
         job: &Job<'_>,
         name: &str,
         shape: &Shape,
         memory: Option<Vec<Buffer>>,
-        four_wide: bool,
+        demands: Demands,
     ) -> Result<Self> {
+        let mut target = Self::make(gl, job, name, shape, memory, demands)?;
+        if let Some(color) = demands.previous {
+            for framebuffer in &target.framebuffers {
+                framebuffer.bind(gl)?;
+                gl.clear(color);
+            }
+            target.previous = match &target.out {
+                Out::Mapped(circle) if target.draws_into_buffers() => {
+                    let slot = circle.take()?;
+                    target.current = slot;
+                    Some((slot, Some(circle.lease(slot))))
+                }
+                _ => Some((target.picture(), None)),
+            };
+        }
+        Ok(target)
+    }
+
+    fn with(framebuffers: Vec<Framebuffer>, planes: Option<Planes>, out: Out, edge: Option<Edge>) -> Self {
+        // The first frame is drawn into the first framebuffer.
+        let turn = framebuffers.len() - 1;
+        Self { framebuffers, planes, current: 0, turn, previous: None, lease: None, out, edge }
+    }
+
+    fn make(
+        gl: &Gl,
+        job: &Job<'_>,
+        name: &str,
+        shape: &Shape,
+        memory: Option<Vec<Buffer>>,
+        Demands { four_wide, previous }: Demands,
+    ) -> Result<Self> {
+        // One more is kept for a frame.
+        let kept = usize::from(previous.is_some());
         let Shape { size, fourcc, .. } = *shape;
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let drawn = drawn_format(gl, fourcc)?;
         let Some(memory) = memory else {
-            let framebuffers = vec![plain(gl, size, drawn)?];
-            let out = Out::Nowhere;
-            return Ok(Self { framebuffers, planes: None, current: 0, out, edge: None });
+            let framebuffers = (0..1 + kept).map(|_| plain(gl, size, drawn)).collect::<Result<_>>()?;
+            return Ok(Self::with(framebuffers, None, Out::Nowhere, None));
         };
         let mut edge = Edge {
             name: format!("target of {name}"),
@@ -190,7 +240,7 @@ impl Target {
             binding: "mapped target".into(),
             ..Edge::default()
         };
-        match import_all(gl, job, shape) {
+        match import_all(gl, job, shape, kept) {
             Ok(Made { framebuffers, planes, buffers }) => {
                 describe(&mut edge, &buffers);
                 if let Some(planes) = &planes {
@@ -198,7 +248,7 @@ impl Target {
                 }
                 let out = Out::Mapped(Circle::new(buffers));
                 tracing::info!(pass = name, path = edge.path, allocator = edge.allocator, "target");
-                Ok(Self { framebuffers, planes, current: 0, out, edge: Some(edge) })
+                Ok(Self::with(framebuffers, planes, out, Some(edge)))
             }
             Err(reason) => {
                 let reason_text = reason.to_string();
@@ -221,7 +271,7 @@ impl Target {
                 let circle = Circle::new(memory);
                 let several = buffers_for(shape) > 1 && !caps.is_software;
                 let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, drawn) };
-                let sets = if several { 2 } else { 1 };
+                let sets = if several || kept > 0 { 2 } else { 1 };
                 let framebuffers = (0..sets).map(|_| make()).collect::<Result<_>>()?;
                 let planes = if format.is_yuv() { Some(Planes::to_read_back(gl, shape, sets)?) } else { None };
                 let out = if several && !caps.is_software && caps.at_least(3, 0) {
@@ -235,13 +285,22 @@ impl Target {
                     edge.binding = "glReadPixels".into();
                     Out::Late { circle, pending: VecDeque::new(), drawn: None }
                 };
-                Ok(Self { framebuffers, planes, current: 0, out, edge: Some(edge) })
+                Ok(Self::with(framebuffers, planes, out, Some(edge)))
             }
         }
     }
 
     /// Chooses the framebuffer of the next frame; waits for the sinks where they hold all of them.
     pub(super) fn begin(&mut self, gl: &Gl) -> Result<()> {
+        if self.previous.is_some() {
+            // What was drawn last is the frame before; what was that may be drawn into again. Before the first frame
+            // nothing has been drawn into the buffers.
+            match (self.draws_into_buffers(), self.lease.take()) {
+                (true, None) => {}
+                (_, lease) => self.previous = Some((self.picture(), lease)),
+            }
+        }
+        self.turn += 1;
         match &mut self.out {
             Out::Nowhere => {}
             Out::Mapped(circle) => {
@@ -249,30 +308,43 @@ impl Target {
                 self.current = edge.wait.measure(|| circle.take())?;
             }
             Out::Late { drawn, .. } => {
-                self.current = (self.current + 1) % self.framebuffers.len();
+                self.current = self.turn % self.framebuffers.len();
                 if let Some(mark) = drawn.take() {
                     let edge = self.edge.get_or_insert_default();
                     edge.draw.measure(|| mark.wait(gl))?;
                 }
             }
-            Out::Packed { .. } => self.current = (self.current + 1) % self.framebuffers.len(),
+            Out::Packed { .. } => self.current = self.turn % self.framebuffers.len(),
         }
         Ok(())
     }
 
-    pub(super) fn bind(&self, gl: &Gl) -> Result<()> {
-        self.picture().bind(gl)
+    pub(super) fn keeps_previous(&self) -> bool {
+        self.previous.is_some()
     }
 
-    /// What the pass draws into: with planes over mapped memory there is one for all buffers.
-    fn picture(&self) -> &Framebuffer {
-        &self.framebuffers[self.current % self.framebuffers.len()]
+    /// What the pass draws into.
+    pub(super) fn framebuffer(&self) -> &Framebuffer {
+        &self.framebuffers[self.picture()]
+    }
+
+    /// Which of the framebuffers that is: with planes over mapped memory it is none of the buffers'.
+    fn picture(&self) -> usize {
+        match self.draws_into_buffers() {
+            true => self.current,
+            false => self.turn % self.framebuffers.len(),
+        }
+    }
+
+    /// The framebuffers are the buffers that sinks map.
+    fn draws_into_buffers(&self) -> bool {
+        matches!(self.out, Out::Mapped(_)) && self.planes.is_none()
     }
 
     /// The pass has drawn: draws the planes from its picture, where there are any.
     pub(super) fn drawn(&self, gl: &Gl) -> Result<()> {
         match &self.planes {
-            Some(planes) => planes.draw(gl, self.picture(), self.current),
+            Some(planes) => planes.draw(gl, self.framebuffer(), self.current),
             None => Ok(()),
         }
     }
@@ -290,6 +362,9 @@ impl Target {
             Out::Mapped(circle) => {
                 // Dropped unwanted, the lease sends the slot back at once: the next draw into it is ordered by GL.
                 let lease = circle.lease(self.current);
+                if self.previous.is_some() && self.planes.is_none() {
+                    self.lease = Some(lease.clone());
+                }
                 let delivery = Delivery { frame, lease, fence };
                 return Ok(if wanted { vec![delivery] } else { Vec::new() });
             }
@@ -369,7 +444,14 @@ impl Target {
 
     /// The texture with the current frame's picture, for other passes.
     pub(super) fn textures(&self) -> Result<Vec<&Texture>> {
-        let texture = self.picture().texture();
+        let texture = self.framebuffer().texture();
+        texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
+    }
+
+    /// The texture with the picture of the frame before.
+    pub(super) fn previous_textures(&self) -> Result<Vec<&Texture>> {
+        let previous = self.previous.as_ref().ok_or_else(|| Error::failed("target", "the frame before is not kept"))?;
+        let texture = self.framebuffers[previous.0].texture();
         texture.map(|texture| vec![texture]).ok_or_else(|| Error::failed("target", "the target is no texture"))
     }
 
@@ -392,7 +474,7 @@ impl Target {
 }
 
 /// How a shader reads the picture of a pass; of a YUV format that from which its planes are drawn.
-pub(super) fn sampling_of(fourcc: Fourcc, size: Size) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
+pub(super) fn sampling_of(fourcc: Fourcc, size: Size) -> Readable {
     // Components that were drawn come back in their own places, whatever the order of the bytes.
     let alpha = fourcc.format().is_ok_and(|format| format.has_alpha);
     let swizzle = if alpha { "rgba" } else { "rgb1" }.to_owned();
@@ -407,7 +489,7 @@ fn describe(edge: &mut Edge, buffers: &[Buffer]) {
     }
 }
 
-fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
+pub(super) fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
     let options = TextureOptions { fourcc, ..TextureOptions::default() };
     Framebuffer::new(gl, Texture::new(gl, size, &options)?)
 }
@@ -420,33 +502,35 @@ pub(super) struct Made {
 }
 
 /// Memory that the GPU draws into and the CPU maps, proved with a colour.
-fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape) -> Result<Made> {
+fn import_all(gl: &Gl, job: &Job<'_>, shape: &Shape, kept: usize) -> Result<Made> {
     job.import_first(|kind, refusals| {
         let survives = || job.survives(Role::Target, kind, shape.fourcc, shape.size);
-        import_kind(gl, job.device, shape, kind, survives)
+        import_kind(gl, job.device, shape, kept, kind, survives)
             .map_err(|error| refusals.push(format!("{kind}: {error}")))
             .ok()
     })
 }
 
-/// One way of [`import_all`]; `survives` is asked when the memory is there.
+/// One way of [`import_all`]; `survives` is asked when the memory is there. `kept` buffers stay with the drawing side.
 pub(super) fn import_kind(
     gl: &Gl,
     device: &Device,
     shape: &Shape,
+    kept: usize,
     kind: AllocatorKind,
     survives: impl FnOnce() -> Result<()>,
 ) -> Result<Made> {
     if shape.fourcc.format()?.is_yuv() {
         let (planes, buffers) = Planes::import(gl, device, shape, (kind, buffers_for(shape)), survives)?;
-        let framebuffers = vec![plain(gl, shape.size, drawn_format(gl, shape.fourcc)?)?];
+        let drawn = drawn_format(gl, shape.fourcc)?;
+        let framebuffers = (0..1 + kept).map(|_| plain(gl, shape.size, drawn)).collect::<Result<_>>()?;
         return Ok(Made { framebuffers, planes: Some(planes), buffers });
     }
     let request = Request::new(shape.size, shape.fourcc)
         .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
         .only(kind)
         .require_dma_buf();
-    let buffers = (0..buffers_for(shape)).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
+    let buffers = (0..buffers_for(shape) + kept).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
     survives()?;
     let mut framebuffers = Vec::new();
     for buffer in &buffers {

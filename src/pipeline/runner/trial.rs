@@ -159,7 +159,7 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
         Role::Target => {
             let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
             let shape = Shape { size, fourcc, color, rate: Rate::DEFAULT, frames: Some(1), held: 0 };
-            target::import_kind(&gl, device, &shape, allocator, || Ok(())).map(|_| ())
+            target::import_kind(&gl, device, &shape, 0, allocator, || Ok(())).map(|_| ())
         }
     }
 }

@@ -95,6 +95,7 @@ impl Shader {
             uniforms: Vec::new(),
             text: String::new(),
             extensions: Vec::new(),
+            on_texels: Vec::new(),
             files: Vec::new(),
             lines: Vec::new(),
             joined: Some(Joined {

@@ -1,0 +1,144 @@
+//! Which keys of a pass go together.
+//!
+//! In: one pass of a description. Out: its [`Kind`], how often and when it is drawn; errors with the place.
+//! Not here: its inputs' names (`graph`), files (`plan`).
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+use super::super::description::{Description, Pass};
+use super::super::expression::{Expression, Wrong};
+
+/// What a pass does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Gives its input as it is.
+    Copy,
+    /// A fragment shader with `pixel` or `main`.
+    Shader,
+    /// The second input over the first.
+    Overlay,
+    /// The second input mixed into the first.
+    Blend,
+}
+
+/// When a pass is drawn.
+#[derive(Clone, Debug)]
+pub struct Enable {
+    expression: Expression,
+    key: String,
+    origin: super::super::description::Origin,
+    place: Range<usize>,
+}
+
+impl Enable {
+    /// Whether the pass is drawn in this frame.
+    ///
+    /// # Errors
+    /// `Config` with the place: division by zero, a number beyond 64 bits.
+    pub fn holds(&self, frame: u64) -> Result<bool> {
+        self.expression.holds(frame).map_err(|wrong| {
+            let place = inside(&self.origin.text, &self.place, &wrong);
+            let error = Error::new(crate::error::ErrorKind::Config, self.key.clone(), wrong.detail);
+            error.with_span(crate::error::Span::new(&self.origin.path, self.origin.text.clone(), place))
+        })
+    }
+}
+
+/// The place of `wrong` in the file, where the expression stands there as it is; else the whole value.
+fn inside(text: &str, value: &Range<usize>, wrong: &Wrong) -> Range<usize> {
+    let written = text.get(value.clone()).unwrap_or_default();
+    let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| written.starts_with(quotes));
+    match quotes {
+        Some(quotes) if !written.contains('\\') && !written.contains('\n') && !wrong.range.is_empty() => {
+            let start = value.start + quotes.len();
+            start + wrong.range.start..start + wrong.range.end
+        }
+        _ => value.clone(),
+    }
+}
+
+/// What the pass does, by which of the keys is there.
+pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, pass: &Pass) -> Result<Kind> {
+    let keys = [
+        ("shader", pass.shader.as_ref().map(|value| value.span()), Kind::Shader),
+        ("overlay", pass.overlay.as_ref().map(|value| value.span()), Kind::Overlay),
+        ("blend", pass.blend.as_ref().map(|value| value.span()), Kind::Blend),
+    ];
+    let mut given: Vec<_> = keys.iter().filter_map(|(key, span, kind)| Some((*key, span.clone()?, *kind))).collect();
+    given.sort_by_key(|(_, span, _)| span.start);
+    let error = |key: &str, detail: String, span: Range<usize>| {
+        let key = if key.is_empty() { format!("pass.{name}") } else { format!("pass.{name}.{key}") };
+        description.error(key, detail, span)
+    };
+    let one_of = "a pass has one of shader, overlay and blend";
+    let (key, span, kind) = match given.as_slice() {
+        [one] => one.clone(),
+        [] => {
+            return Err(error("", format!("it does nothing: {one_of}"), place)
+                .with_hint("e.g. shader = \"FILE.frag\", or blend = \"multiply\""));
+        }
+        [(first, ..), (second, span, _), ..] => {
+            let detail = format!("{first} and {second} are both there: {one_of}");
+            return Err(error(second, detail, span.clone()).with_hint("remove one of them, or make two passes"));
+        }
+    };
+    let has_uniforms = kind == Kind::Shader;
+    if let Some((uniform, _)) = pass.uniforms.iter().next().filter(|_| !has_uniforms) {
+        let detail = format!("a pass with {key} has no shader of its own that could declare \"{uniform}\"");
+        return Err(error("uniforms", detail, uniform.span()));
+    }
+    let inputs = pass.inputs.0.len();
+    let input_span = |index: usize| pass.inputs.0.get(index).map_or(span.clone(), |(_, from)| from.span());
+    let opacity = match kind {
+        Kind::Overlay => pass.overlay.as_ref().map(|overlay| overlay.get_ref().opacity),
+        Kind::Blend => pass.blend.as_ref().map(|blend| blend.get_ref().0.opacity),
+        _ => None,
+    };
+    if let Some(opacity) = opacity {
+        if inputs != 2 {
+            let detail = format!("{key} takes two inputs, the lower picture first: {inputs} given");
+            return Err(
+                error("inputs", detail, input_span(2)).with_hint("e.g. inputs = [\"camera\", \"logo\"], camera below")
+            );
+        }
+        if !(0.0..=1.0).contains(&opacity) {
+            return Err(error(key, format!("opacity {opacity}: expected 0 to 1"), span));
+        }
+    }
+    if let (Kind::Overlay, Some(overlay)) = (kind, &pass.overlay) {
+        let scale = overlay.get_ref().scale.0;
+        if scale.of(100) <= 0.0 {
+            return Err(error(key, "scale: expected more than 0, e.g. 0.5 or \"30%\"".into(), overlay.span()));
+        }
+    }
+    Ok(kind)
+}
+
+/// How often a pass is drawn.
+pub(super) fn repeat(description: &Description, name: &str, pass: &Pass) -> Result<u32> {
+    let Some(repeat) = &pass.repeat else { return Ok(1) };
+    let error = |detail: &str| Err(description.error(format!("pass.{name}.repeat"), detail, repeat.span()));
+    match *repeat.get_ref() {
+        0 => error("0: a pass is drawn at least once"),
+        1 => Ok(1),
+        1025.. => error("a pass is drawn at most 1024 times"),
+        _ if pass.inputs.0.is_empty() => error("each draw reads the result of the last as its first input: add one"),
+        repeat => Ok(repeat),
+    }
+}
+
+/// When a pass is drawn.
+pub(super) fn enable(description: &Description, name: &str, pass: &Pass) -> Result<Option<Enable>> {
+    let Some(text) = &pass.enable else { return Ok(None) };
+    let key = format!("pass.{name}.enable");
+    match Expression::parse(text.get_ref()) {
+        Ok(expression) => Ok(Some(Enable { expression, key, origin: description.origin.clone(), place: text.span() })),
+        Err(wrong) => {
+            let place = inside(&description.origin.text, &text.span(), &wrong);
+            let error = description.error(key, wrong.detail, place);
+            Err(error.with_hint("e.g. enable = \"frame >= 10 && frame % 2 == 0\""))
+        }
+    }
+}

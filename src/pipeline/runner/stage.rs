@@ -1,0 +1,146 @@
+//! One pass of a run: what is drawn into its target in each frame, how often, and what where it is switched off.
+//!
+//! In: the plan, what feeds the pass, its target. Out: a [`Stage`] that draws.
+//! Not here: its program (`programs`), the targets (`target`).
+
+use crate::error::{Error, Result};
+use crate::gles::{Framebuffer, Gl, Texture};
+
+use super::super::description::Step;
+use super::super::graph::{Enable, Feed, PassNode};
+use super::super::parameters::ParameterSet;
+use super::super::pass::{self, Moment, Pass, PassInput};
+use super::super::plan::{Plan, Setting};
+use super::feed::SourceFeed;
+use super::planes::drawn_format;
+use super::programs;
+use super::target::{self, Readable, Target};
+
+/// A pass, ready to be drawn in every frame.
+pub(super) struct Stage {
+    pass: Pass,
+    /// The draws after the first.
+    again: Option<Again>,
+    /// Draws the first input where the pass is switched off.
+    bypass: Option<Pass>,
+    enable: Option<Enable>,
+    clear: Option<[f32; 4]>,
+}
+
+/// A pass that reads its own last result.
+struct Again {
+    pass: Pass,
+    /// Takes turns with the target.
+    scratch: Framebuffer,
+    /// All draws, the first too.
+    times: u32,
+}
+
+impl Stage {
+    /// Compiles what the pass needs. `feed` says how it reads what feeds it.
+    pub(super) fn new(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Readable) -> Result<Self> {
+        let node = &plan.graph.passes[index];
+        let (size, fourcc) = (plan.sizes[index], drawn_format(gl, node.fourcc)?);
+        let pass = programs::build(gl, plan, index, &feed)?;
+        let bypass = match (&node.enable, node.inputs.first()) {
+            (Some(_), Some((name, from))) => {
+                let (binding, color, own_size, planes) = feed(*from);
+                let samplings = pass::samplings(gl, None, name, node.filter, own_size == size, &planes, node.wrap);
+                let first = PassInput { name: "picture".into(), binding, color, size: own_size, samplings };
+                let highp = plan.optimize.has(Step::Precision);
+                Some(Pass::new(gl, &node.name, None, vec![first], (size, fourcc), &[], highp)?)
+            }
+            _ => None,
+        };
+        let again = if node.repeat > 1 {
+            let mut inputs = pass.inputs().to_vec();
+            let own = target::sampling_of(node.fourcc, size);
+            inputs[0] = programs::input(gl, plan, index, (0, &node.inputs[0].0), own)?;
+            let pass = programs::program(gl, plan, index, inputs)?;
+            let scratch = target::plain(gl, size, fourcc)?;
+            Some(Again { pass, scratch, times: node.repeat })
+        } else {
+            None
+        };
+        Ok(Self { pass, again, bypass, enable: node.enable.clone(), clear: node.clear })
+    }
+
+    /// `GLSL ES 1.00` or `3.00`.
+    pub(super) fn version(&self) -> &'static str {
+        self.pass.version()
+    }
+
+    /// Gives the uniforms of `settings` that take a parameter its value.
+    pub(super) fn update(&self, gl: &Gl, settings: &[Setting], parameters: &ParameterSet) -> Result<()> {
+        self.pass.update(gl, settings, parameters)?;
+        match &self.again {
+            Some(again) => again.pass.update(gl, settings, parameters),
+            None => Ok(()),
+        }
+    }
+
+    /// Draws one frame into the target.
+    pub(super) fn draw(
+        &self,
+        gl: &Gl,
+        node: &PassNode,
+        feeds: &[SourceFeed<'_>],
+        targets: &[Target],
+        index: usize,
+        moment: Moment,
+    ) -> Result<()> {
+        let framebuffer = targets[index].framebuffer();
+        let mut textures: Vec<Vec<&Texture>> = Vec::with_capacity(node.inputs.len());
+        for (_, feed) in &node.inputs {
+            textures.push(match *feed {
+                Feed::Source(source) => feeds[source].textures(),
+                Feed::Pass(pass) => targets[pass].textures()?,
+                Feed::Previous(pass) => targets[pass].previous_textures()?,
+            });
+        }
+        if let Some(enable) = &self.enable
+            && !enable.holds(moment.frame)?
+        {
+            match &self.bypass {
+                Some(bypass) => draw_into(gl, bypass, framebuffer, self.clear, &textures[..1], moment)?,
+                None => {
+                    framebuffer.bind(gl)?;
+                    gl.clear(self.clear.unwrap_or([0.0; 4]));
+                }
+            }
+            return Ok(());
+        }
+        let Some(Again { pass, scratch, times }) = &self.again else {
+            return draw_into(gl, &self.pass, framebuffer, self.clear, &textures, moment);
+        };
+        // The last draw goes into the target.
+        let into = |draw: u32| if (times - 1 - draw).is_multiple_of(2) { framebuffer } else { scratch };
+        draw_into(gl, &self.pass, into(0), self.clear, &textures, moment)?;
+        for draw in 1..*times {
+            let last = into(draw - 1).texture().ok_or_else(|| Error::failed("repeat", "the target is no texture"))?;
+            textures[0] = vec![last];
+            draw_into(gl, pass, into(draw), self.clear, &textures, moment)?;
+        }
+        Ok(())
+    }
+}
+
+fn draw_into(
+    gl: &Gl,
+    pass: &Pass,
+    framebuffer: &Framebuffer,
+    clear: Option<[f32; 4]>,
+    textures: &[Vec<&Texture>],
+    moment: Moment,
+) -> Result<()> {
+    for (input, textures) in pass.inputs().iter().zip(textures) {
+        for (texture, sampling) in textures.iter().zip(&input.samplings) {
+            sampling.apply(gl, texture)?;
+        }
+    }
+    framebuffer.bind(gl)?;
+    if let Some(color) = clear {
+        gl.clear(color);
+    }
+    pass.draw(gl, textures, moment)
+}
