@@ -1,5 +1,5 @@
 //! Frames between processes: the unixfd protocol between our own ends, with peers that are slow, wrong or killed, and with
-//! GStreamer where it has unixfd (1.24 and later: the virtual machines).
+//! GStreamer where it has unixfd (1.24 and later, as in Debian 13).
 //!
 //! Every frame carries its number in all of its pixels. Consumers and producers in processes of their own are this same
 //! binary, started again with a role.
