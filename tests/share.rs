@@ -1,5 +1,5 @@
 //! Frames between processes: the unixfd protocol between our own ends, with peers that are slow, wrong or killed, and with
-//! GStreamer where it has unixfd (1.24 and later: the virtual machines).
+//! GStreamer where it has unixfd (1.24 and later, as in Debian 13).
 //!
 //! Every frame carries its number in all of its pixels. Consumers and producers in processes of their own are this same
 //! binary, started again with a role.
@@ -14,6 +14,8 @@ mod gstreamer;
 mod hostile;
 #[path = "share/own.rs"]
 mod own;
+#[path = "share/pipeline.rs"]
+mod pipeline;
 #[path = "share/wire.rs"]
 mod wire;
 
@@ -62,7 +64,7 @@ fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {
 fn pool(fourcc: Fourcc, size: Size, limit: usize) -> Pool {
     let device = Device::open(&Board::generic()).unwrap();
     let mut request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(AllocatorKind::Memfd);
-    request.constraints = Constraints { stride_align_bytes: 64, offset_align_bytes: 4096, ..Constraints::NONE };
+    request.constraints = Constraints { stride_align_bytes: 256, offset_align_bytes: 4096, ..Constraints::NONE };
     Pool::new(&device, request, limit)
 }
 

@@ -111,6 +111,16 @@ pub struct Source {
     pub file: Option<Spanned<PathBuf>>,
     /// What the file is. Default: by its extension.
     pub kind: Option<Spanned<SourceKind>>,
+    /// `unixfd`: the producer's socket, a path (relative to the current directory) or `@name` for an abstract name.
+    pub socket: Option<Spanned<String>>,
+    /// `unixfd`: waits for a producer that is not there yet, and again where one goes away without saying that its stream
+    /// ends.
+    #[serde(default)]
+    pub reconnect: bool,
+    /// `unixfd`: who may be the producer, as `"user:NAME"` or `"group:NAME"` (a primary group), numbers too.
+    /// Default: anyone; for abstract names this user and root.
+    #[serde(default)]
+    pub allow: Vec<Spanned<String>>,
     /// A picture that is computed, instead of a file.
     pub pattern: Option<Spanned<Pattern>>,
     /// Size of a raw file's or a pattern's pictures. Unit: pixels. Default: patterns 1280x720; raw files need it.
@@ -175,6 +185,8 @@ pub enum SourceKind {
     Image,
     /// A colour table, as the picture that `shaders/lut.frag` reads.
     Cube,
+    /// Frames from another process, over `socket`, as GStreamer's `unixfdsink` and this command's sink send them.
+    Unixfd,
 }
 
 /// A picture that is computed.
@@ -307,6 +319,23 @@ pub struct Sink {
     pub file: Option<Spanned<PathBuf>>,
     /// What is written. Default: by the file's extension.
     pub kind: Option<Spanned<SinkKind>>,
+    /// `unixfd`: where frames are served, a path (relative to the current directory) or `@name` for an abstract name.
+    pub socket: Option<Spanned<String>>,
+    /// `unixfd`: permission bits of the socket's file. Default: 0o600, this user alone.
+    pub mode: Option<Spanned<u32>>,
+    /// `unixfd`: group of the socket's file, by name or number. Default: this user's.
+    pub group: Option<Spanned<String>>,
+    /// `unixfd`: who may connect, as `"user:NAME"` or `"group:NAME"` (a primary group), numbers too.
+    /// Default: whoever `mode` lets in; for abstract names this user and root.
+    #[serde(default)]
+    pub allow: Vec<Spanned<String>>,
+    /// `unixfd`: frames that one client may hold or have coming, 1 to 64; `when-full` says what happens beyond. `"block"`
+    /// lets a client go that releases nothing for ten seconds. Unit: frames. Default: 2.
+    pub max_in_flight: Option<Spanned<u64>>,
+    /// `unixfd`: clients at one time, 1 to 64; each may hold `max-in-flight` buffers. Default: 4.
+    pub max_clients: Option<Spanned<u64>>,
+    /// `unixfd`: the first frame waits for so many clients, for a minute at most. Default: it waits for none.
+    pub wait_for: Option<Spanned<u64>>,
     /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
     pub every: Option<Spanned<u64>>,
     /// What happens with a picture that comes while `queue` others wait for this sink.
@@ -339,6 +368,8 @@ pub enum SinkKind {
     Y4m,
     /// Nothing: for timing.
     Null,
+    /// Frames for other processes, over `socket`: GStreamer's `unixfdsrc` and this command's source take them.
+    Unixfd,
 }
 
 /// What happens with a picture that comes while a sink is busy and its queue is full.

@@ -383,7 +383,11 @@ impl Plan {
             lines.push(format!("pass {}: {} {}{from}{times}{how}", pass.name, pass.fourcc, self.sizes[index]));
         }
         for sink in &self.graph.sinks {
-            let file = sink.plan.file.as_ref().map_or("nothing".into(), |file| file.display().to_string());
+            let file = match (&sink.plan.file, &sink.plan.share) {
+                (Some(file), _) => file.display().to_string(),
+                (None, Some(share)) => share.address().to_string(),
+                (None, None) => "nothing".into(),
+            };
             let every =
                 if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
             lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));

@@ -265,7 +265,7 @@ pub(super) fn expected(range: &Range<u64>, every: u64) -> impl Iterator<Item = u
 fn is_in_parts(kind: SinkKind) -> bool {
     match kind {
         SinkKind::Raw | SinkKind::Y4m => true,
-        SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Null => false,
+        SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Null | SinkKind::Unixfd => false,
     }
 }
 

@@ -3,13 +3,16 @@
 //! In: a [`Sink`](description::Sink) of the description and what its pictures are. Out: a [`Writer`] that takes mapped pictures.
 //! Not here: buffers, fences and threads (`runner`), how a file becomes whole (`output`).
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 
-use crate::buffer::Map;
+use crate::buffer::{Buffer, Map};
 use crate::color::Color;
 use crate::error::{Error, Result};
+use crate::fence::Fence;
 use crate::format::{Format, Fourcc};
 use crate::layout::{Layout, Size};
+use crate::share::unixfd::Caps;
 
 use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
@@ -19,6 +22,7 @@ pub mod output;
 mod pixels;
 pub mod raw;
 pub mod stills;
+pub mod unixfd;
 pub mod y4m;
 
 pub use journal::Journal;
@@ -58,6 +62,18 @@ pub struct Picture<'a> {
     pub frame: u64,
 }
 
+/// One picture as memory, for whoever hands it on.
+pub struct Handover {
+    /// The frame's number in the run.
+    pub frame: u64,
+    /// The memory.
+    pub buffer: Buffer,
+    /// Wait for it before reading.
+    pub fence: Option<Fence>,
+    /// Keep it as long as anybody reads the memory.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
 /// What a sink has written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
@@ -74,6 +90,20 @@ pub trait Writer: Send {
     /// # Errors
     /// Those of the file, which the error names; `PeerClosed` where a pipe's reader went away.
     fn write(&mut self, picture: &Picture<'_>) -> Result<()>;
+
+    /// This sink hands the memory on: pictures come by [`Writer::take`], and are not mapped for it.
+    fn takes_memory(&self) -> bool {
+        false
+    }
+
+    /// Takes a picture with its memory.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    fn take(&mut self, handover: Handover) -> Result<()> {
+        drop(handover);
+        Err(Error::failed("sink", "this sink takes pixels, not memory"))
+    }
 
     /// No picture will come any more: a stream ends here, so that its reader need not wait for slower sinks. A file stays
     /// as it is until every sink has written everything.
@@ -110,6 +140,8 @@ pub struct Plan {
     pub quality: u8,
     /// Told of every picture that is whole on disk.
     pub journal: Journal,
+    /// Kind `unixfd`: how frames are served.
+    pub share: Option<unixfd::Share>,
     color: description::ColorKeys,
 }
 
@@ -135,7 +167,18 @@ impl Plan {
                 )
             })?,
         };
+        let share = match kind {
+            SinkKind::Unixfd => Some(unixfd::Share::new(description, name, sink)?),
+            _ => {
+                unixfd::Share::check_absent(description, name, sink)?;
+                None
+            }
+        };
         match (kind, file) {
+            (SinkKind::Unixfd, Some(file)) => {
+                return Err(description.error(key("file"), "a unixfd sink writes no file", file.span()));
+            }
+            (SinkKind::Unixfd, None) => {}
             (SinkKind::Null, Some(file)) => {
                 return Err(description.error(key("file"), "a null sink writes no file", file.span()));
             }
@@ -178,17 +221,20 @@ impl Plan {
         };
         let when_full = sink.when_full;
         let journal = Journal::default();
-        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, color: sink.color })
+        let color = sink.color;
+        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, share, color })
     }
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
     pub fn holds(&self) -> usize {
-        match self.when_full {
-            // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
-            WhenFull::Block => self.queue - DEFAULT_QUEUE.min(self.queue),
-            // Those that wait, and the one being written.
-            WhenFull::DropOldest | WhenFull::DropNewest => self.queue + 1,
-        }
+        let clients = self.share.as_ref().map_or(0, unixfd::Share::holds);
+        clients
+            + match self.when_full {
+                // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
+                WhenFull::Block => self.queue - DEFAULT_QUEUE.min(self.queue),
+                // Those that wait, and the one being written.
+                WhenFull::DropOldest | WhenFull::DropNewest => self.queue + 1,
+            }
     }
 
     /// The sink takes this frame.
@@ -203,6 +249,7 @@ impl Plan {
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
         match self.kind {
+            SinkKind::Unixfd => Caps::linear(shape.fourcc, shape.size).check()?,
             SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng if format.is_yuv() => {
                 let detail = format!("{}: PNG and JPEG files are RGB", format.name);
                 return Err(Error::unsupported("format", detail)
@@ -250,6 +297,10 @@ impl Plan {
         let journal = self.journal.clone();
         Ok(match self.kind {
             SinkKind::Null => Box::new(Null(Written::default())),
+            SinkKind::Unixfd => match &self.share {
+                Some(share) => share.open(shape)?,
+                None => return Err(Error::failed("unixfd", "a sink without its keys")),
+            },
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
             SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),
             SinkKind::Jpeg => Box::new(StillsWriter::create(&file, Encoding::Jpeg(self.quality), picker()?, journal)?),

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::buffer::Map;
 use crate::color::{Color, Conversion, Primaries, Transfer};
@@ -20,6 +21,7 @@ pub mod cube;
 pub mod image;
 pub mod pattern;
 pub mod raw;
+pub mod unixfd;
 pub mod unpack;
 pub mod y4m;
 
@@ -53,6 +55,20 @@ pub trait Reader: Send {
     /// # Errors
     /// `InvalidInput` with the byte position where the file is malformed or ends inside a picture.
     fn read(&mut self, index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool>;
+
+    /// Waits up to `timeout` until [`Reader::read`] has something to say; `false` where it has not.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn ready(&mut self, timeout: Duration) -> Result<bool> {
+        let _ = timeout;
+        Ok(true)
+    }
+
+    /// Why pixels are copied that are in memory already, where they are.
+    fn copies(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// An open source with its range and looping.
@@ -151,6 +167,19 @@ impl Opened {
         &self.info
     }
 
+    /// As [`Reader::ready`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn ready(&mut self, timeout: Duration) -> Result<bool> {
+        self.reader.ready(timeout).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::copies`].
+    pub fn copies(&self) -> Option<&'static str> {
+        self.reader.copies()
+    }
+
     /// Fills `into`, the mapping of a buffer of `layout`, with the picture for frame `frame` of the run.
     /// `false` at the end.
     ///
@@ -184,6 +213,42 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
         ("offset", source.offset.as_ref().map(|value| value.span())),
         ("frame-bytes", source.frame_bytes.as_ref().map(|value| value.span())),
     ];
+    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
+        let wrong = [
+            ("file", source.file.as_ref().map(|value| value.span())),
+            ("pattern", source.pattern.as_ref().map(|value| value.span())),
+            ("size", source.size.as_ref().map(|value| value.span())),
+            ("frames", source.frames.as_ref().map(|value| value.span())),
+        ];
+        if let Some((wrong, span)) = first(&raw_only).or_else(|| first(&wrong)) {
+            return Err(description.error(key(wrong), "the producer says what its frames are", span));
+        }
+        let place = name_span(description, name);
+        let range = source.range.is_some().then_some("range");
+        if let Some(wrong) = range.or(source.r#loop.then_some("loop")) {
+            return Err(description.error(key(wrong), "frames from a process come once", place));
+        }
+        let Some(socket) = &source.socket else {
+            let error = description.error(key("socket"), "missing: this kind takes frames from a socket", place);
+            return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
+        };
+        let failed = |error: Error| {
+            let ours = description.error(key("socket"), error.detail(), socket.span());
+            match error.hint() {
+                Some(hint) => ours.with_hint(hint),
+                None => ours,
+            }
+        };
+        let address: crate::share::unixfd::Address = socket.get_ref().parse().map_err(failed)?;
+        let allow = super::sink::unixfd::allow(description, &key("allow"), &source.allow)?;
+        let options =
+            crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
+        return Ok(Box::new(unixfd::SocketReader::open(&address, options).map_err(failed)?));
+    }
+    if let Some(socket) = &source.socket {
+        let error = description.error(key("socket"), "this key is for kind = \"unixfd\"", socket.span());
+        return Err(error.with_hint("add kind = \"unixfd\""));
+    }
     if let Some(pattern) = &source.pattern {
         if let Some(file) = &source.file {
             let detail = "a source is a file or a pattern, not both";
@@ -247,6 +312,8 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
         SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path)?)),
         SourceKind::Image => Ok(Box::new(image::ImageReader::open(&path)?)),
         SourceKind::Cube => Ok(Box::new(cube::CubeReader::open(&path)?)),
+        // Opened above.
+        SourceKind::Unixfd => Err(Error::failed("unixfd", "a source without its socket")),
         SourceKind::Raw => {
             let missing = |what: &str, hint: &str| {
                 description.error(key(what), "a raw file does not say it", place.clone()).with_hint(hint.to_owned())

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::Fourcc;
 
 use super::super::report::{Edge, Times};
-use super::super::sink::{Picture, Plan, Shape, Writer, Written};
+use super::super::sink::{Handover, Picture, Plan, Shape, Writer, Written};
 use super::feed::HANG;
 use super::queue::{Next, Receiver, Sender, queue};
 use super::target::Delivery;
@@ -118,6 +118,14 @@ fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mute
             // The run failed elsewhere: the writer is dropped, and with it its temporary files.
             Next::GivenUp => return Ok(Written::default()),
         };
+        if writer.takes_memory() {
+            let begun = std::time::Instant::now();
+            let fence = fence.map(|fence| fence.try_clone()).transpose()?;
+            let buffer = lease.buffer.clone();
+            writer.take(Handover { frame, buffer, fence, keep: Box::new(lease) })?;
+            work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
+            continue;
+        }
         if let Some(fence) = fence {
             fence.wait(Some(HANG))?;
         }

@@ -31,6 +31,8 @@ use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
+/// How often a source that waits for others looks whether the run is to end.
+const BRIEF: Duration = Duration::from_millis(100);
 
 /// A buffer that may be filled again, behind the fence.
 struct Free {
@@ -90,6 +92,9 @@ impl<'scope> SourceFeed<'scope> {
         if let Some(filter) = four_wide {
             binding = InputBinding::Four { fourcc: info.fourcc, mixed: filter == Filter::Linear };
         }
+        let zero_copy = reason.is_none();
+        let copied = source.copies().map(str::to_owned);
+        let reason = reason.as_ref().map(Error::to_string).or(copied);
         let edge = Edge {
             name: source.name().to_owned(),
             picture: format!("{given} {}", info.size),
@@ -99,7 +104,7 @@ impl<'scope> SourceFeed<'scope> {
             allocator: buffers[0].provenance().allocator.clone(),
             allocator_reasons: buffers[0].provenance().reasons.clone(),
             buffers: buffers.len(),
-            reason: reason.as_ref().map(Error::to_string),
+            reason,
             ..Edge::default()
         };
         tracing::info!(source = edge.name, path = edge.path, binding = edge.binding, reason = ?edge.reason, "source");
@@ -113,7 +118,7 @@ impl<'scope> SourceFeed<'scope> {
         let thread = Reading { source, buffers: buffers.clone(), frames, stop: job.stop, work: Arc::clone(&work) };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
-            zero_copy: reason.is_none(),
+            zero_copy,
             info,
             edge,
             views,
@@ -231,6 +236,11 @@ impl Reading<'_> {
             let read = || -> Result<bool> {
                 if let Some(fence) = fence {
                     fence.wait(Some(HANG))?;
+                }
+                while !self.source.ready(BRIEF)? {
+                    if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        return Ok(false);
+                    }
                 }
                 let buffer = &self.buffers[slot];
                 let mut map = buffer.map(Access::Write)?;

@@ -1,0 +1,113 @@
+//! A source whose pictures come from another process, in GStreamer's unixfd protocol.
+//!
+//! In: the source's keys. Out: a [`Reader`] that copies each frame out of the other process's memory and gives it back.
+//! Not here: the protocol (`share::unixfd`).
+
+use std::time::Duration;
+
+use crate::buffer::{Access, Map};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fence::Fence;
+use crate::format::Modifier;
+use crate::layout::Layout;
+use crate::share::unixfd::Address;
+use crate::share::unixfd::client::{Client, Event, Options, Received};
+
+use super::super::description::Rate;
+use super::{Info, Reader};
+
+/// How long the producer has to say what its frames are.
+const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
+/// Longer is a hang of the producer's GPU.
+const HANG: Duration = Duration::from_secs(10);
+
+/// Takes frames from a server.
+pub struct SocketReader {
+    client: Client,
+    address: Address,
+    info: Info,
+    next: Option<Received>,
+    ended: bool,
+}
+
+impl SocketReader {
+    /// Connects and waits until the producer has said what its frames are.
+    ///
+    /// # Errors
+    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Unsupported` for frames in
+    /// tiles, which the CPU cannot copy.
+    pub fn open(address: &Address, options: Options) -> Result<Self> {
+        let mut client = Client::connect(address, options)?;
+        let known = client.wait_for_caps(Some(WAIT_FOR_CAPS))?;
+        let Some(caps) = client.caps().copied().filter(|_| known) else {
+            let detail = format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}");
+            return Err(Error::new(ErrorKind::Timeout, "unixfd", detail).with_hint("start the producer's pipeline"));
+        };
+        if caps.modifier != Modifier::LINEAR {
+            let detail = format!("{address}: frames with modifier {}: only linear ones are copied", caps.modifier);
+            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
+        }
+        let rate = caps.rate.map(|(numerator, denominator)| Rate { numerator, denominator });
+        let info = Info { size: caps.size, fourcc: caps.fourcc, color: caps.color, rate, frames: None, still: false };
+        Ok(Self { client, address: address.clone(), info, next: None, ended: false })
+    }
+}
+
+impl Reader for SocketReader {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn copies(&self) -> Option<&'static str> {
+        Some("the CPU copies frames out of the other process's memory")
+    }
+
+    fn ready(&mut self, timeout: Duration) -> Result<bool> {
+        if self.ended || self.next.is_some() {
+            return Ok(true);
+        }
+        match self.client.next(Some(timeout)) {
+            Ok(Event::Nothing) => return Ok(false),
+            Ok(Event::Frame(received)) => self.next = Some(received),
+            Ok(Event::End) => self.ended = true,
+            // A clear end: what came so far is whole.
+            Err(error) if error.kind() == ErrorKind::PeerClosed => {
+                tracing::warn!("{error}");
+                self.ended = true;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
+        while !self.ready(HANG)? {}
+        let Some(Received { frame, lease, .. }) = self.next.take() else { return Ok(false) };
+        let from = frame.buffer.layout();
+        if (from.size, from.fourcc) != (self.info.size, self.info.fourcc) {
+            let detail = format!(
+                "{}: frames of {} {} became {} {}",
+                self.address, self.info.fourcc, self.info.size, from.fourcc, from.size
+            );
+            return Err(Error::unsupported("unixfd", detail).with_hint("run again: a run has one size and format"));
+        }
+        if let Some(fence) = &frame.fence {
+            Fence::wait(fence, Some(HANG))?;
+        }
+        let map = frame.buffer.map(Access::Read)?;
+        for (index, plane) in layout.planes().iter().enumerate() {
+            let bytes = into.plane_mut(index);
+            if plane.stride_bytes == from.planes()[index].stride_bytes {
+                bytes.copy_from_slice(map.plane(index));
+                continue;
+            }
+            for row in 0..layout.rows(index) {
+                let source = map.row(index, row);
+                bytes[plane.stride_bytes as usize * row as usize..][..source.len()].copy_from_slice(source);
+            }
+        }
+        drop(map);
+        drop(lease);
+        Ok(true)
+    }
+}

@@ -1,0 +1,130 @@
+//! Two runs of the command, one feeding the other; and GStreamer before and behind a run.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::*;
+
+fn darkframe(folder: &Path, text: &str) -> Command {
+    let file = folder.join("pipeline.toml");
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_darkframe"));
+    command.arg("run").arg(file).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[track_caller]
+fn ok(output: Output) -> String {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {text}", output.status);
+    text
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("df-share-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+const PATTERN: &str = "frames = \"0..60\"\n[source.test]\npattern = \"gradient\"\nsize = \"64x48\"\n";
+
+/// What one run serves, another one takes: the same bytes as when one run does both.
+#[test]
+fn a_run_feeds_a_run() {
+    let folder = folder("runs");
+    ok(darkframe(&folder.join("one"), &format!("{PATTERN}[sink.out]\ninput = \"test\"\nfile = \"out.rgba\"\n"))
+        .output()
+        .unwrap());
+    let expected = std::fs::read(folder.join("one/out.rgba")).unwrap();
+    assert_eq!(expected.len(), 60 * 64 * 48 * 4);
+    let served = format!(
+        "{PATTERN}[sink.out]\ninput = \"test\"\nkind = \"unixfd\"\nsocket = \"{0}/s\"\nwait-for = 1\nmode = 0o640\n",
+        folder.display()
+    );
+    let producer = darkframe(&folder.join("two"), &served).spawn().unwrap();
+    let taken = format!(
+        "[source.in]\nkind = \"unixfd\"\nsocket = \"{0}/s\"\nreconnect = true\n[sink.out]\ninput = \"in\"\nfile = \"out.rgba\"\n",
+        folder.display()
+    );
+    let consumer = darkframe(&folder.join("three"), &taken).spawn().unwrap();
+    let text = ok(consumer.wait_with_output().unwrap());
+    assert!(text.contains("60 frames"), "{text}");
+    let text = ok(producer.wait_with_output().unwrap());
+    assert!(text.contains("60 frames"), "{text}");
+    assert!(!folder.join("s").exists());
+    let got = std::fs::read(folder.join("three/out.rgba")).unwrap();
+    assert!(got == expected, "{} bytes for {}", got.len(), expected.len());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A producer that is killed: the consumer's files are whole, with what had come; one that waits is ended by a signal.
+#[test]
+fn a_killed_producer_ends_a_run_cleanly() {
+    let folder = folder("killed");
+    let served = format!(
+        "[source.test]\npattern = \"gradient\"\nsize = \"64x48\"\n[sink.out]\ninput = \"test\"\nkind = \"unixfd\"\nsocket = \"{}/s\"\n",
+        folder.display()
+    );
+    let mut producer = darkframe(&folder.join("p"), &served).spawn().unwrap();
+    let taken = format!(
+        "[source.in]\nkind = \"unixfd\"\nsocket = \"{}/s\"\nreconnect = true\n[sink.out]\ninput = \"in\"\nfile = \"out-%04d.png\"\n",
+        folder.display()
+    );
+    let text = taken.replace("reconnect = true\n", "");
+    eventually("the producer serves", || folder.join("s").exists());
+    let consumer = darkframe(&folder.join("c"), &text).spawn().unwrap();
+    eventually("a picture", || folder.join("c/out-0000.png").exists());
+    producer.kill().unwrap();
+    producer.wait().unwrap();
+    let text = ok(consumer.wait_with_output().unwrap());
+    assert!(text.contains("frames in"), "{text}");
+    let names: Vec<_> = std::fs::read_dir(folder.join("c")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains(".tmp")), "{names:?}");
+    // Nobody comes back: the run waits, and ends when it is told to.
+    let mut producer = darkframe(&folder.join("p"), &served).spawn().unwrap();
+    let consumer = darkframe(&folder.join("w"), &taken).spawn().unwrap();
+    eventually("a picture", || folder.join("w/out-0000.png").exists());
+    producer.kill().unwrap();
+    producer.wait().unwrap();
+    let pid = nix::unistd::Pid::from_raw(consumer.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = consumer.wait_with_output().unwrap();
+    assert!(output.status.code().is_some(), "ended by itself: {}", output.status);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Keys that do not fit together, with their place.
+#[test]
+fn wrong_keys_have_a_place() {
+    let folder = folder("keys");
+    let sink = |keys: &str| format!("{PATTERN}[sink.out]\ninput = \"test\"\n{keys}\n");
+    for (text, words) in [
+        (sink("kind = \"unixfd\""), "sink.out.socket: missing"),
+        (sink("kind = \"unixfd\"\nsocket = \"@\""), "the name is empty"),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nmode = 660000"), "permission bits"),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\ngroup = \"nobody-has-this\""), "no such group"),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nallow = [\"me\"]"), "expected user:NAME"),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nmax-in-flight = 0"), "1 to 64"),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nwait-for = 5"), "at most 4 clients"),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nfile = \"x\""), "writes no file"),
+        (sink("file = \"x.png\"\nsocket = \"@x\""), "this key is for kind"),
+        ("[source.in]\nkind = \"unixfd\"\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(), "source.in.socket: missing"),
+        (
+            "[source.in]\nkind = \"unixfd\"\nsocket = \"/nowhere/x\"\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(),
+            "nobody serves it",
+        ),
+        (
+            "[source.in]\nkind = \"unixfd\"\nsocket = \"@x\"\nsize = \"4x4\"\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(),
+            "the producer says",
+        ),
+    ] {
+        let output = darkframe(&folder, &text).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).replace("\n  │ ", " ").replace('\n', " ");
+        assert!(!output.status.success(), "{text}");
+        let plain: String = error.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(plain.contains(words) && plain.contains("pipeline.toml"), "expected \"{words}\": {plain}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
