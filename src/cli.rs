@@ -12,6 +12,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use darkframe::error::{Error, ErrorKind};
 
 mod check;
+mod control;
 mod diagnostic;
 mod merge;
 mod probe;
@@ -19,6 +20,7 @@ mod prove;
 mod run;
 mod schema;
 mod summary;
+mod watch;
 
 /// Headless EGL / OpenGL ES rendering into dma-bufs.
 #[derive(Debug, Parser)]
@@ -40,6 +42,8 @@ enum Command {
     Run(run::Arguments),
     /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
     Check(check::Arguments),
+    /// Change parameters of a run that goes on, and ask what it does (`run --control`).
+    Control(control::client::Arguments),
     /// Join the shards of a job, or say which frames are missing.
     Merge(merge::Arguments),
     /// Print the JSON Schema of pipeline files, for editors; or the reference of every key.
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(arguments) => run::run(arguments, output),
         Command::Check(arguments) => check::run(arguments, output),
+        Command::Control(arguments) => control::client::run(arguments),
         Command::Merge(arguments) => merge::run(arguments, output),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),

@@ -3,7 +3,7 @@
 //! In: a pipeline file and what the command line changes in it. Out: its pictures, a summary, a report.
 //! Not here: the running (`darkframe::pipeline`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,18 @@ use darkframe::board::Board;
 use darkframe::error::{Error, ErrorKind, Result};
 use darkframe::gles::ProgramCache;
 use darkframe::pipeline::description::{FrameRange, Require};
+use darkframe::pipeline::parameters::ParameterSet;
 use darkframe::pipeline::resume::JobOptions;
+use darkframe::pipeline::runner::live::Live;
 use darkframe::pipeline::runner::{self, Options, Progress};
 use darkframe::pipeline::shard::ShardChoice;
-use darkframe::pipeline::sink::output::Output as File;
+use darkframe::pipeline::sink::output::{Output as File, is_stdout};
+use darkframe::pipeline::source::is_stdin;
 use darkframe::pipeline::{Description, Report};
 
+use super::control::{Commands, Place, Server};
 use super::prove::ChildProver;
+use super::watch::{Reloader, Watch};
 use super::{Output, summary};
 
 #[derive(Debug, Args)]
@@ -29,9 +34,17 @@ pub struct Arguments {
     /// Fail where pixels would have to be copied.
     #[arg(long, value_name = "WHAT", value_parser = ["zero-copy"])]
     require: Option<String>,
-    /// Change a value: pass.NAME.UNIFORM=1.2, pass.NAME.size=640x360, source.NAME.file=PATH, sink.NAME.file=PATH, …
+    /// Change a value: PARAMETER=1.2, pass.NAME.UNIFORM=1.2, pass.NAME.size=640x360, source.NAME.file=PATH, sink.NAME.file=PATH, …
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Take commands while the run goes on: on a socket that is made at PATH (`darkframe control PATH list`), or on
+    /// standard input with `-`.
+    #[arg(long, value_name = "PATH|-", conflicts_with_all = ["shard", "resume", "job"])]
+    control: Option<PathBuf>,
+    /// Take edits of the pipeline file (uniforms and parameters), of its shaders and what they include into the run. Each
+    /// pass is then drawn by itself (without the steps fuse and four-wide of `optimize`).
+    #[arg(long, conflicts_with_all = ["shard", "resume", "job"])]
+    watch: bool,
     /// Which frames to make: A..B (B left out), A.., ..B, or a number.
     #[arg(long, value_name = "A..B", value_parser = |text: &str| text.parse::<FrameRange>().map_err(|e| e.to_string()))]
     frames: Option<FrameRange>,
@@ -44,6 +57,9 @@ pub struct Arguments {
     /// Folder of the job's manifests [default: NAME.job for NAME.toml]
     #[arg(long, value_name = "DIR", help_heading = "Large jobs")]
     job: Option<PathBuf>,
+    /// Passes that read the frame before: draw so many frames before each shard, and do not write them.
+    #[arg(long, value_name = "FRAMES", help_heading = "Large jobs")]
+    warm_up: Option<u64>,
     /// A shipped board's name, or the path of a board file.
     #[arg(long, value_name = "NAME|PATH")]
     board: Option<String>,
@@ -62,6 +78,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     for assignment in &arguments.set {
         description.set(assignment)?;
     }
+    let live = Arc::new(Live::new(ParameterSet::new(&description)?));
     let stop = Arc::new(AtomicBool::new(false));
     catch_signals(&stop)?;
     let bar = (output.terminal && !output.quiet).then(Bar::default);
@@ -73,15 +90,29 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         frames: arguments.frames,
         board: arguments.board.as_deref().map(Board::open).transpose()?,
         stop: stop.clone(),
-        live: None,
+        live: Some(live.clone()),
+        edits: arguments.watch,
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
         max_version: None,
         programs: if arguments.no_program_cache { None } else { program_cache() },
     };
+    let reloader = arguments.watch.then(|| Reloader {
+        live: live.clone(),
+        file: arguments.file.clone(),
+        set: arguments.set.clone(),
+    });
+    let stopped = Arc::new(AtomicBool::new(false));
+    let commands =
+        Commands { live: live.clone(), stop: stop.clone(), stopped: stopped.clone(), reloader: reloader.clone() };
+    let control = arguments.control.as_deref().map(|path| Server::start(&place(path, &description)?, commands));
+    let control = control.transpose()?;
+    let watch = reloader.map(|reloader| Watch::start(reloader, &description, output)).transpose()?;
     // That it cannot be written is said now, not after the run.
     let file = arguments.report.as_deref().map(open_report).transpose()?;
-    let report = runner::run(&description, options)?;
+    let report = runner::run(&description, options);
+    drop((watch, control));
+    let report = report?;
     if let Some(file) = file {
         write_report(file, &report)?;
     }
@@ -89,7 +120,24 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         summary::print(&report);
     }
     // The shell's convention for a command ended by SIGINT.
-    Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
+    let interrupted = stop.load(Ordering::Relaxed) && !stopped.load(Ordering::Relaxed);
+    Ok(if interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+/// Where commands come from.
+fn place(path: &Path, description: &Description) -> Result<Place> {
+    if path != Path::new("-") {
+        return Ok(Place::Socket(path.to_owned()));
+    }
+    let file = |file: Option<&Path>| file.is_some_and(is_stdin);
+    if let Some((name, _)) =
+        description.sources.iter().find(|(_, source)| file(source.file.as_ref().map(|file| file.get_ref().as_path())))
+    {
+        let error = Error::new(ErrorKind::Config, "--control -", format!("source \"{name}\" reads standard input"));
+        return Err(error.with_hint("give the path of a socket instead"));
+    }
+    let mut outputs = description.sinks.values().filter_map(|sink| sink.file.as_ref());
+    Ok(Place::Standard { answer_on_error: outputs.any(|file| is_stdout(file.get_ref())) })
 }
 
 /// Where programs are kept. `DARKFRAME_PROGRAM_CACHE=0` keeps none, `1` keeps those of drivers that draw with the CPU too.
@@ -127,7 +175,7 @@ fn job(arguments: &Arguments) -> Result<Option<JobOptions>> {
         name.into()
     });
     let settings = arguments.set.clone();
-    Ok(Some(JobOptions { folder, shard, resume: arguments.resume, warm_up: None, settings }))
+    Ok(Some(JobOptions { folder, shard, resume: arguments.resume, warm_up: arguments.warm_up, settings }))
 }
 
 /// The first signal lets the frames in flight finish; a second one ends the process at once.
@@ -144,7 +192,7 @@ fn catch_signals(stop: &Arc<AtomicBool>) -> Result<()> {
     Ok(())
 }
 
-fn open_report(path: &std::path::Path) -> Result<File> {
+fn open_report(path: &Path) -> Result<File> {
     File::create(path).map_err(|error| error.in_context("--report"))
 }
 

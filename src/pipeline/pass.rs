@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use crate::color::Color;
+use crate::color::{Color, Conversion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::gles::program::Uniform;
@@ -46,6 +46,8 @@ pub struct PassInput {
     pub size: Size,
     /// How each of its textures is read.
     pub samplings: Vec<Sampling>,
+    /// What is done to its colours before the shader has them.
+    pub convert: Option<Conversion>,
 }
 
 impl PassInput {
@@ -54,7 +56,13 @@ impl PassInput {
     }
 
     fn as_input(&self) -> gles::Input<'_> {
-        gles::Input { name: &self.name, binding: self.binding.clone(), color: self.color, size: self.size }
+        gles::Input {
+            name: &self.name,
+            binding: self.binding.clone(),
+            color: self.color,
+            size: self.size,
+            convert: self.convert,
+        }
     }
 }
 
@@ -127,6 +135,14 @@ impl Pass {
         }
         let moves = program.has_uniform("time") || program.has_uniform("frame");
         Ok(Self { program, inputs, version, moves })
+    }
+
+    /// Gives every uniform of `settings` its numbers.
+    ///
+    /// # Errors
+    /// As [`Program::set`].
+    pub fn assign(&self, gl: &Gl, settings: &[Setting]) -> Result<()> {
+        settings.iter().try_for_each(|setting| set(gl, &self.program, &setting.uniform, &setting.numbers).map(|_| ()))
     }
 
     /// Gives the uniforms of `settings` that take a parameter its value.

@@ -20,7 +20,7 @@ use crate::format::Fourcc;
 use crate::gles::{Gl, ProgramCache};
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, Require};
+use super::description::{Description, Filter, FrameRange, Require, Step};
 use super::graph::Graph;
 use super::pass::Moment;
 use super::plan::Plan;
@@ -32,6 +32,7 @@ mod feed;
 pub mod live;
 mod planes;
 mod programs;
+pub mod reload;
 mod stage;
 mod target;
 pub mod trial;
@@ -67,6 +68,9 @@ pub struct Options {
     pub prover: Option<Box<dyn Prover>>,
     /// What other threads see and change while the run goes on.
     pub live: Option<Arc<Live>>,
+    /// Shaders and values may be changed by [`Live::reload`]; each pass is then drawn by itself: without the steps
+    /// `fuse` and `four-wide` of `optimize`.
+    pub edits: bool,
     /// Told after each frame.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -103,6 +107,18 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         })?,
         (None, None) => Board::detect()?,
     };
+    let live = options.live.unwrap_or_default();
+    let _ending = Ending(live.clone());
+    let plain;
+    let (described, description) = match options.edits {
+        // An edited shader may ask for what the cheaper ways leave out.
+        true => {
+            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide]);
+            plain = Description { optimize, ..description.clone() };
+            (Some(description), &plain)
+        }
+        false => (None, description),
+    };
     let device = Device::open(&board)?;
     // The driver starts while files are read and memory is made.
     let (driver, prepared) = std::thread::scope(|scope| {
@@ -130,7 +146,8 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let job = Job {
         require: options.require.or(description.require).is_some(),
         stop: &options.stop,
-        live: options.live.unwrap_or_default(),
+        live,
+        described,
         device: &device,
         prover: options.prover.as_deref(),
         driver: Trial::driver(&gl, context.display()),
@@ -141,11 +158,22 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     std::thread::scope(|scope| job.run(scope, gl, plan, work, staged, options.progress))
 }
 
+/// Says that the run has ended, well or not.
+struct Ending(Arc<Live>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// What stays the same during a run.
 struct Job<'a> {
     require: bool,
     stop: &'a AtomicBool,
     live: Arc<Live>,
+    /// What edits are held against; without it there are none.
+    described: Option<&'a Description>,
     device: &'a Device,
     prover: Option<&'a dyn Prover>,
     /// Who draws, for proofs.
@@ -180,11 +208,17 @@ impl<'a> Job<'a> {
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
             feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
         }
-        let stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
-        let Plan { graph, sizes, uniforms, mut parameters, four_wide, parts, reused, .. } = plan;
+        let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
+        let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
+        let reused = plan.reused.clone();
+        let four_wide = plan.four_wide.clone();
+        let mut parameters = plan.parameters.clone();
         let live = self.live.clone();
         parameters.keep_values_of(&live.parameters.snapshot());
         live.parameters.replace(parameters);
+        if let Some(described) = self.described {
+            live.take_edits(described, &plan);
+        }
         // Nothing has been given to the passes yet.
         let mut seen = u64::MAX;
         let shapes: Vec<_> = (0..graph.passes.len())
@@ -273,8 +307,19 @@ impl<'a> Job<'a> {
                 interrupted = self.stop.load(Ordering::Relaxed);
                 break;
             }
+            if let Some(edit) = live.take_edit() {
+                let result = programs::recompile(gl, &mut plan, &feeds, edit, &mut stages);
+                let result = result.map(|(compiled, mut parameters)| {
+                    parameters.keep_values_of(&live.parameters.snapshot());
+                    live.parameters.replace(parameters);
+                    compiled
+                });
+                // Names of programs that are gone.
+                gl.collect();
+                live.edited(result);
+            }
             if let Some(parameters) = live.parameters.changed(&mut seen) {
-                for (stage, settings) in stages.iter().zip(&uniforms) {
+                for (stage, settings) in stages.iter().zip(&plan.uniforms) {
                     stage.update(gl, settings, &parameters)?;
                 }
             }
@@ -310,7 +355,7 @@ impl<'a> Job<'a> {
             }
             done += 1;
             live.count(done);
-            if live.is_wanted() {
+            if live.is_wanted(done) {
                 let mut report = so_far(&facts, done, begun, &submit);
                 report.sources.extend(feeds.iter().map(SourceFeed::so_far));
                 report.sinks.extend(sinks.iter().map(|sink| sink.so_far(sink_edge(&graph, &targets, sink.pass))));

@@ -67,6 +67,12 @@ impl Optimize {
         self.0[step as usize]
     }
 
+    /// The same without these steps.
+    pub fn without(mut self, steps: &[Step]) -> Self {
+        steps.iter().for_each(|step| self.0[*step as usize] = false);
+        self
+    }
+
     fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let mut steps = Self::NONE;
         for name in names {

@@ -9,10 +9,12 @@ use crate::gles::{Gl, InputBinding};
 
 use super::super::description::{Filter, Step};
 use super::super::graph::Feed;
+use super::super::parameters::ParameterSet;
 use super::super::pass::{self, Pass, PassInput};
-use super::super::plan::Plan;
+use super::super::plan::{Plan, Programs};
 use super::feed::SourceFeed;
 use super::planes;
+use super::reload::is_same;
 use super::stage::Stage;
 use super::target::{self, Readable};
 
@@ -54,13 +56,7 @@ pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Res
         let mut stages = Vec::new();
         let refused = 'all: {
             for index in 0..plan.graph.passes.len() {
-                let feed = |feed: Feed| match feed {
-                    Feed::Source(source) => feeds[source].sampling(),
-                    Feed::Pass(pass) | Feed::Previous(pass) => {
-                        target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass])
-                    }
-                };
-                match Stage::new(gl, plan, index, feed) {
+                match Stage::new(gl, plan, index, |feed| sampled(plan, feeds, feed)) {
                     Ok(stage) => stages.push(stage),
                     Err(error) if error.kind() == ErrorKind::Shader => break 'all Some((index, error)),
                     Err(error) => return Err(error),
@@ -74,6 +70,53 @@ pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Res
             return Err(error);
         }
         tracing::info!(pass = name, %error, "not drawn fused");
+    }
+}
+
+/// Compiles the passes whose shaders an edit has changed, and gives the others their values. Names of those that were
+/// compiled, and the edit's parameters; where one does not compile, everything stays as it was. Only for plans whose
+/// passes are those of the description (neither fused nor four wide).
+pub(super) fn recompile(
+    gl: &Gl,
+    plan: &mut Plan,
+    feeds: &[SourceFeed<'_>],
+    edit: Programs,
+    stages: &mut [Stage],
+) -> Result<(Vec<String>, ParameterSet)> {
+    let before =
+        (std::mem::replace(&mut plan.shaders, edit.shaders), std::mem::replace(&mut plan.uniforms, edit.uniforms));
+    let edited: Result<Vec<Option<Stage>>> = (0..stages.len())
+        .map(|index| match is_same(before.0[index].as_deref(), plan.shaders[index].as_deref()) {
+            true => Ok(None),
+            false => Stage::new(gl, plan, index, |feed| sampled(plan, feeds, feed)).map(Some),
+        })
+        .collect();
+    let edited = match edited {
+        Ok(edited) => edited,
+        Err(error) => {
+            (plan.shaders, plan.uniforms) = before;
+            return Err(error);
+        }
+    };
+    let mut compiled = Vec::new();
+    for (index, edited) in edited.into_iter().enumerate() {
+        match edited {
+            Some(stage) => {
+                compiled.push(plan.graph.passes[index].name.clone());
+                stages[index] = stage;
+            }
+            None => stages[index].assign(gl, &plan.uniforms[index])?,
+        }
+    }
+    Ok((compiled, edit.parameters))
+}
+
+fn sampled(plan: &Plan, feeds: &[SourceFeed<'_>], feed: Feed) -> Readable {
+    match feed {
+        Feed::Source(source) => feeds[source].sampling(),
+        Feed::Pass(pass) | Feed::Previous(pass) => {
+            target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass])
+        }
     }
 }
 
@@ -122,7 +165,8 @@ pub(super) fn input(
         // Each pixel takes the chroma sample of its own block, wherever that sits.
         color.siting = Siting::Center;
     }
-    Ok(PassInput { name: name.to_owned(), binding, color, size, samplings })
+    let convert = plan.conversion(node.inputs[number].1);
+    Ok(PassInput { name: name.to_owned(), binding, color, size, samplings, convert })
 }
 
 /// The program of a pass over these inputs.
