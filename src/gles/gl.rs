@@ -140,8 +140,6 @@ impl Shared {
             }
             _ => String::new(),
         };
-        // SAFETY: a context is current; the loader returns addresses of GL functions, and version and extension strings
-        // were read above as glow reads them.
         let address = |name: &std::ffi::CStr| {
             let address = library.gl_address(name).cast_const();
             // OpenGL ES 2 has these two with another name, and the same meaning.
@@ -151,6 +149,8 @@ impl Shared {
                 _ => address,
             }
         };
+        // SAFETY: a context is current; the loader returns addresses of GL functions, and version and extension strings
+        // were read above as glow reads them.
         let glow = unsafe { glow::Context::from_loader_function_cstr(address) };
         let extensions = match version.0 {
             2 => Extensions::new(extensions_text),

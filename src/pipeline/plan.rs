@@ -330,14 +330,6 @@ impl Plan {
         })
     }
 
-    /// What is done to the colours of what feeds an edge.
-    pub fn conversion(&self, feed: Feed) -> Option<Conversion> {
-        match feed {
-            Feed::Source(source) => self.conversions[source],
-            Feed::Pass(_) | Feed::Previous(_) => None,
-        }
-    }
-
     /// Whether every read of an input, which has the size of the target, is known to be at the middle of a pixel.
     /// Uniforms that a parameter may change are not known.
     pub fn reads_middles(&self, pass: usize, input: &str) -> bool {
@@ -349,6 +341,14 @@ impl Plan {
         // Without the step, 16 bits may be all that a coordinate has.
         let exact = self.optimize.has(Step::Precision) || !["mediump", "lowp"].iter().any(|p| shader.text.contains(p));
         self.optimize.has(Step::Nearest) && exact && texels::reads_middles(&shader.text, input, whole)
+    }
+
+    /// What is done to the colours of what feeds an edge.
+    pub fn conversion(&self, feed: Feed) -> Option<Conversion> {
+        match feed {
+            Feed::Source(source) => self.conversions[source],
+            Feed::Pass(_) | Feed::Previous(_) => None,
+        }
     }
 
     /// The size of what feeds an edge.
