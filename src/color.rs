@@ -11,7 +11,7 @@ use crate::layout::Size;
 mod convert;
 pub mod probe;
 
-pub use convert::{Conversion, HDR_PEAK_NITS, HLG, HLG_GAMMA, PQ, SDR_WHITE_NITS};
+pub use convert::{Conversion, HDR_PEAK_NITS, HLG, HLG_GAMMA, PQ, SDR_WHITE_NITS, ToneCurve};
 
 /// The Y'CbCr matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -133,6 +133,45 @@ pub enum Primaries {
     DisplayP3,
 }
 
+impl std::fmt::Display for Matrix {
+    /// As description files name it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Bt601 => "bt601",
+            Self::Bt709 => "bt709",
+            Self::Bt2020 => "bt2020",
+            Self::Smpte240m => "smpte240m",
+            Self::Identity => "identity",
+        })
+    }
+}
+
+impl std::fmt::Display for Transfer {
+    /// As description files name it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Srgb => "srgb",
+            Self::Bt709 => "bt709",
+            Self::Linear => "linear",
+            Self::Pq => "pq",
+            Self::Hlg => "hlg",
+        })
+    }
+}
+
+impl std::fmt::Display for Primaries {
+    /// As description files name it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Bt601Of525 => "bt601-525",
+            Self::Bt601Of625 => "bt601-625",
+            Self::Bt709 => "bt709",
+            Self::Bt2020 => "bt2020",
+            Self::DisplayP3 => "display-p3",
+        })
+    }
+}
+
 /// What the numbers of a picture mean. Travels with every Frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Color {
@@ -175,6 +214,16 @@ impl Color {
         }
         let primaries = if size.height > 480 { Primaries::Bt601Of625 } else { Primaries::Bt601Of525 };
         Self { matrix: Matrix::Bt601, primaries, ..Self::HD }
+    }
+
+    /// The primaries that usually go with the other tags: those of BT.2020 with its matrix (where one was said: `said`) and
+    /// with HDR transfers, those of BT.709 with its matrix, else as they are.
+    pub fn usual_primaries(&self, said: Option<Matrix>) -> Primaries {
+        match (said, self.transfer) {
+            (Some(Matrix::Bt2020), _) | (_, Transfer::Pq | Transfer::Hlg) => Primaries::Bt2020,
+            (Some(Matrix::Bt709), _) => Primaries::Bt709,
+            _ => self.primaries,
+        }
     }
 
     /// Rows R, G, B; columns Y, Cb, Cr, 1: multiplied with samples normalised to 0..1 (code / (2^bits - 1)) it gives

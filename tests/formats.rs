@@ -1,5 +1,5 @@
 //! Every format that a display lists, exact in its own bits: written by the CPU and sampled, drawn into and read by the
-//! CPU (conformance list B01 to B03, B06 to B09). Byte order is that of `drm_fourcc.h`, spelled out here.
+//! CPU (conformance list B01 to B09). Byte order is that of `drm_fourcc.h`, spelled out here.
 //!
 //! The outcome is a table. What is listed and does not work must be a row of `FAULTS`, and such a row that works fails.
 
@@ -14,11 +14,12 @@ use darkframe::allocator::{Request, Usage};
 use darkframe::buffer::{Access, Buffer};
 use darkframe::color::{Color, Matrix, Range};
 use darkframe::device::Device;
-use darkframe::egl::{Context, Display, Image, ImportOptions};
+use darkframe::egl::{Context, Display, FormatSupport, Image, ImportOptions};
 use darkframe::error::{Error, ErrorKind, Result};
 use darkframe::format::{Fourcc, Modifier};
+use darkframe::gles::yuv::views;
 use darkframe::gles::{Framebuffer, Gl, Renderbuffer, Texture, TextureTarget, Wrap};
-use darkframe::layout::{Constraints, Size};
+use darkframe::layout::{Constraints, Layout, PlaneLayout, Size};
 
 /// What is known to fail: (part of `GL_VERSION` and `GL_RENDERER`, formats, part of the error, why).
 const FAULTS: &[(&str, &str, &[Fourcc], &str, &str)] = &[
@@ -232,19 +233,44 @@ fn check_clear(gl: &Gl, target: &Framebuffer, buffer: &Buffer, bits: u32, fields
     Ok(())
 }
 
+/// Outcomes by format and use.
+type Table = BTreeMap<(String, &'static str), (Fourcc, Outcome)>;
+
+/// What every format is tried with.
+struct Bench<'a> {
+    device: &'a Device,
+    display: &'a Display,
+    gl: &'a Gl,
+    mapper: &'a Mapper,
+}
+
+/// Tries every format that the display lists, prints the table and judges it; gives the number of its rows.
+fn every_listed(work: impl Fn(&Bench<'_>, &FormatSupport, &mut Table)) -> Option<usize> {
+    let (device, display, _) = gpu_display(Fourcc::ABGR8888, SMALL)?;
+    let context = Context::new(&display).unwrap();
+    let gl = context.make_current().unwrap();
+    let mut table = Table::new();
+    let bench = Bench { device: &device, display: &display, gl: &gl, mapper: &Mapper::default() };
+    for listed in display.formats().unwrap() {
+        work(&bench, &listed, &mut table);
+        // Errors of what the driver refused must not reach the next format.
+        let _ = gl.check();
+    }
+    let driver = format!("{} {} on {display}", gl.caps().version_text, gl.caps().renderer);
+    println!("{driver}");
+    judge(&driver, &table);
+    Some(table.len())
+}
+
 /// B01, B09: every RGB format.
 #[test]
 fn b01_rgb_formats() {
-    let Some((device, display, _)) = gpu_display(Fourcc::ABGR8888, SMALL) else { return };
-    let context = Context::new(&display).unwrap();
-    let gl = context.make_current().unwrap();
-    let driver = format!("{} {} on {display}", gl.caps().version_text, gl.caps().renderer);
-    let (mapper, mut table) = (Mapper::default(), BTreeMap::new());
-    for listed in display.formats().unwrap() {
+    let rows = every_listed(|bench, listed, table| {
+        let Bench { device, display, gl, mapper } = *bench;
         let fourcc = listed.fourcc;
-        let Some((bits, fields)) = fields(fourcc) else { continue };
+        let Some((bits, fields)) = fields(fourcc) else { return };
         let usage = Usage::SAMPLE | Usage::RENDER | Usage::CPU_READ | Usage::CPU_WRITE;
-        let buffer = allocate(&device, fourcc, SMALL, usage).unwrap_or_else(|error| panic!("{fourcc}: {error:?}"));
+        let buffer = allocate(device, fourcc, SMALL, usage).unwrap_or_else(|error| panic!("{fourcc}: {error:?}"));
         let fill = || {
             let mut map = buffer.map(Access::Write).unwrap();
             let stride = buffer.layout().planes()[0].stride_bytes as usize;
@@ -254,32 +280,28 @@ fn b01_rgb_formats() {
                 }
             }
         };
-        let import = || Image::import(&display, &buffer);
+        let import = || Image::import(display, &buffer);
         fill();
         let mut row = |usage, outcome| table.insert((fourcc.to_string(), usage), (fourcc, outcome));
-        let external = import().and_then(|image| check_codes(&gl, &mapper, &Texture::external(&gl, &image)?, &fields));
+        let external = import().and_then(|image| check_codes(gl, mapper, &Texture::external(gl, &image)?, &fields));
         row("external", outcome(true, external));
-        let two_d = import().and_then(|image| check_codes(&gl, &mapper, &Texture::from_image(&gl, &image)?, &fields));
+        let two_d = import().and_then(|image| check_codes(gl, mapper, &Texture::from_image(gl, &image)?, &fields));
         row("2d", outcome(!listed.external_only(), two_d));
         // What OpenGL ES 2 itself renders to must be rendered to.
         let must = [Fourcc::ABGR8888, Fourcc::XBGR8888, Fourcc::RGB565].contains(&fourcc);
         let render = import().and_then(|image| {
-            let target = Framebuffer::new(&gl, Texture::from_image(&gl, &image)?)?;
-            check_clear(&gl, &target, &buffer, bits, &fields)
+            let target = Framebuffer::new(gl, Texture::from_image(gl, &image)?)?;
+            check_clear(gl, &target, &buffer, bits, &fields)
         });
         row("render", outcome(must, render));
         fill();
         let renderbuffer = import().and_then(|image| {
-            let target = Framebuffer::from_renderbuffer(&gl, Renderbuffer::from_image(&gl, &image)?)?;
-            check_clear(&gl, &target, &buffer, bits, &fields)
+            let target = Framebuffer::from_renderbuffer(gl, Renderbuffer::from_image(gl, &image)?)?;
+            check_clear(gl, &target, &buffer, bits, &fields)
         });
         row("renderbuf", outcome(must, renderbuffer));
-        // Errors of what the driver refused must not reach the next format.
-        let _ = gl.check();
-    }
-    println!("{driver}");
-    assert!(table.len() >= 20, "only {} rows", table.len());
-    judge(&driver, &table);
+    });
+    assert!(rows.is_none_or(|rows| rows >= 20), "only {rows:?} rows");
 }
 
 /// B06: row 0 of the memory is GL's y = 0, in both directions.
@@ -561,21 +583,65 @@ fn check_hints(gl: &Gl, mapper: &Mapper, display: &Display, buffer: &Buffer, for
 /// B02, B03: every YUV format that the display lists.
 #[test]
 fn b02_yuv_formats() {
+    every_listed(|bench, listed, table| {
+        let Bench { device, display, gl, mapper } = *bench;
+        let fourcc = listed.fourcc;
+        let Some(format) = yuv(fourcc) else { return };
+        let usage = Usage::SAMPLE | Usage::CPU_WRITE;
+        let Some(buffer) = or_skip("yuv", allocate(device, fourcc, PICTURE, usage)) else { return };
+        let mut row = |usage, result| table.insert((fourcc.to_string(), usage), (fourcc, outcome(true, result)));
+        row("external", check_yuv(gl, mapper, display, &buffer, &format));
+        row("hints", check_hints(gl, mapper, display, &buffer, &format));
+    });
+}
+
+/// B04, B05: planes with padding between, in any order, in one fd or in two, show the same samples.
+#[test]
+fn b04_planes_anywhere() {
     let Some((device, display, _)) = gpu_display(Fourcc::ABGR8888, SMALL) else { return };
     let context = Context::new(&display).unwrap();
     let gl = context.make_current().unwrap();
-    let driver = format!("{} {} on {display}", gl.caps().version_text, gl.caps().renderer);
-    let (mapper, mut table) = (Mapper::default(), BTreeMap::new());
-    for listed in display.formats().unwrap() {
-        let fourcc = listed.fourcc;
-        let Some(format) = yuv(fourcc) else { continue };
-        let usage = Usage::SAMPLE | Usage::CPU_WRITE;
-        let Some(buffer) = or_skip("yuv", allocate(&device, fourcc, PICTURE, usage)) else { continue };
-        let mut row = |usage, result| table.insert((fourcc.to_string(), usage), (fourcc, outcome(true, result)));
-        row("external", check_yuv(&gl, &mapper, &display, &buffer, &format));
-        row("hints", check_hints(&gl, &mapper, &display, &buffer, &format));
-        let _ = gl.check();
+    let mapper = Mapper::default();
+    let plane = |offset_bytes, stride_bytes| PlaneLayout { offset_bytes, stride_bytes };
+    for (fourcc, samples) in [(Fourcc::NV12, [U, V]), (Fourcc::NV21, [V, U])] {
+        let format = yuv(fourcc).unwrap();
+        for (what, planes, fds) in [
+            ("rows of padding", [plane(0, 64), plane(64 * 16, 64)], 1),
+            ("a wide pitch", [plane(64, 128), plane(64 + 128 * 8, 192)], 1),
+            ("chroma first", [plane(128 * 8, 128), plane(0, 128)], 1),
+            ("two memories", [plane(0, 64), plane(64 * 3, 128)], 2),
+        ] {
+            // Memory of 64 rows of 64 bytes, whoever makes it.
+            let usage = Usage::SAMPLE | Usage::CPU_WRITE;
+            let memory = || allocate(&device, Fourcc::R8, Size::new(64, 64), usage).unwrap();
+            let memories: Vec<Buffer> = (0..fds).map(|_| memory()).collect();
+            let fd = |index: usize| memories[index.min(fds - 1)].plane_fd(0).try_clone_to_owned().unwrap();
+            let layout = Layout::new(fourcc, PICTURE, Modifier::LINEAR, &planes).unwrap();
+            let buffer = Buffer::from_fds(layout, vec![fd(0), fd(1)]).unwrap();
+            fill_yuv(&buffer, &format, |x, y| yuv_codes(&format, x, y));
+            for (index, view) in views(fourcc, PICTURE).unwrap().iter().enumerate() {
+                let options = ImportOptions { plane: Some(view.plane), ..ImportOptions::default() };
+                let image = Image::import_with(&display, &buffer, &options).unwrap();
+                let texels = mapper.map(&gl, &Texture::from_image(&gl, &image).unwrap(), [0.0; 4], "texel").unwrap();
+                for (at, texel) in texels.chunks_exact(4).enumerate() {
+                    let (x, y) = (at as u32 % view.size.width, at as u32 / view.size.width);
+                    let wanted: Vec<u32> = match index {
+                        0 => vec![yuv_codes(&format, x, y)[Y]],
+                        _ => samples.iter().map(|component| yuv_codes(&format, x * 2, y * 2)[*component]).collect(),
+                    };
+                    let got: Vec<u32> = texel.iter().take(wanted.len()).map(|byte| u32::from(*byte)).collect();
+                    assert_eq!(got, wanted, "{fourcc}, {what}: plane {index}, ({x}, {y})");
+                }
+            }
+            // Whole, where the driver takes the format at all.
+            match check_yuv(&gl, &mapper, &display, &buffer, &format) {
+                Ok(()) => println!("{fourcc}, {what}: as an external image too"),
+                Err(error) => {
+                    assert!(!error.to_string().contains("expected"), "{fourcc}, {what}: {error}");
+                    println!("{fourcc}, {what}: no external image: {error}");
+                }
+            }
+            let _ = gl.check();
+        }
     }
-    println!("{driver}");
-    judge(&driver, &table);
 }

@@ -264,7 +264,7 @@ fn picture(fourcc: Fourcc, size: Size, gl: &Gl, bytes: &[u8], stride: u32) -> Te
 /// Draws one RGB texture at its own size.
 fn show(gl: &Gl, texture: &Texture) -> Vec<u8> {
     let binding = InputBinding::Rgb { swizzle: texture.swizzle().to_owned() };
-    let input = Input { name: "picture", binding, color: Color::SRGB, size: texture.size() };
+    let input = Input { name: "picture", binding, color: Color::SRGB, size: texture.size(), convert: None };
     let version = newest(gl);
     let program = program(gl, version, std::slice::from_ref(&input), &body(version, "picture()")).unwrap();
     let framebuffer = target(gl, texture.size());
@@ -369,7 +369,8 @@ fn show_yuv(gl: &Gl, version: ShaderVersion, fourcc: Fourcc, size: Size, color: 
         })
         .collect();
     let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
-    let input = Input { name: "camera", binding: InputBinding::Planes { fourcc, swizzles }, color, size };
+    let input =
+        Input { name: "camera", binding: InputBinding::Planes { fourcc, swizzles }, color, size, convert: None };
     let program = program(gl, version, std::slice::from_ref(&input), &body(version, "camera()")).unwrap();
     let framebuffer = target(gl, size);
     let next = input.bind(gl, &program, &textures.iter().collect::<Vec<_>>(), 0).unwrap();
@@ -495,7 +496,7 @@ fn siting_moves_chroma_by_a_quarter() {
                 .collect();
             let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
             let binding = InputBinding::Planes { fourcc: Fourcc::NV12, swizzles };
-            let input = Input { name: "camera", binding, color, size };
+            let input = Input { name: "camera", binding, color, size, convert: None };
             let version = newest(gl);
             // Once as "this pixel", once by position: both must agree.
             ["camera()", "camera(df_uv)"].map(|call| {
@@ -754,7 +755,13 @@ fn read_planes(device: &Device, display: &Display, ways: &[bool]) {
             let textures: Result<Vec<Texture>> = views(fourcc, size).unwrap().iter().map(import).collect();
             let textures = textures.unwrap_or_else(|error| panic!("{fourcc} {force_khr}: {error:?}"));
             let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
-            let input = Input { name: "camera", binding: InputBinding::Planes { fourcc, swizzles }, color, size };
+            let input = Input {
+                name: "camera",
+                binding: InputBinding::Planes { fourcc, swizzles },
+                color,
+                size,
+                convert: None,
+            };
             let version = newest(&gl);
             let program = program(&gl, version, std::slice::from_ref(&input), &body(version, "camera()")).unwrap();
             let framebuffer = target(&gl, size);
@@ -852,7 +859,7 @@ fn external_yuv_follows_the_hints() {
             let mut versions = vec![ShaderVersion::Essl100];
             versions.extend(gl.caps().has_external_essl300().then_some(ShaderVersion::Essl300));
             for version in versions {
-                let input = Input { name: "camera", binding: InputBinding::External, color, size };
+                let input = Input { name: "camera", binding: InputBinding::External, color, size, convert: None };
                 let program = program(&gl, version, std::slice::from_ref(&input), &body(version, "camera()")).unwrap();
                 let framebuffer = target(&gl, size);
                 input.bind(&gl, &program, &[&texture], 0).unwrap();

@@ -1,6 +1,8 @@
 //! Layout arithmetic under any input: what is laid out fits, is aligned, does not overlap, and never wraps.
 
 use darkframe::format::{FORMATS, Format, Modifier};
+use darkframe::gles::yuv::PlaneWay;
+use darkframe::gles::yuv::target::target_views;
 use darkframe::layout::{Constraints, Layout, PlaneLayout, Size};
 use proptest::prelude::*;
 
@@ -34,7 +36,58 @@ fn sizes() -> impl Strategy<Value = Size> {
     (1u32..5000, 1u32..5000).prop_map(|(width, height)| Size::new(width, height))
 }
 
+/// Every code of the table against the kernel's own header, where it is installed.
+#[test]
+fn every_code_is_the_kernels() {
+    let places = ["/usr/include/drm/drm_fourcc.h", "/usr/include/libdrm/drm_fourcc.h"];
+    let Some(header) = places.iter().find_map(|place| std::fs::read_to_string(place).ok()) else {
+        println!("SKIP drm_fourcc.h: scripts/setup test installs it");
+        return;
+    };
+    // #define DRM_FORMAT_NV12		fourcc_code('N', 'V', '1', '2') /* ... */
+    let codes: Vec<(&str, u32)> = header
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.strip_prefix("#define DRM_FORMAT_")?.split_once(char::is_whitespace)?;
+            let (arguments, _) = rest.trim().strip_prefix("fourcc_code(")?.split_once(')')?;
+            let letters: Vec<u32> =
+                arguments.split('\'').skip(1).step_by(2).map(|c| c.chars().next().unwrap().into()).collect();
+            let code = letters.iter().rev().fold(0u32, |code, letter| code << 8 | letter);
+            Some((name, code))
+        })
+        .collect();
+    assert!(codes.len() > 60, "{} formats in the header", codes.len());
+    let mut compared = 0;
+    for format in FORMATS {
+        let Some((_, code)) = codes.iter().find(|(name, _)| *name == format.name) else {
+            println!("{} is not in this version of the header", format.name);
+            continue;
+        };
+        assert_eq!(format.fourcc.0, *code, "{}", format.name);
+        compared += 1;
+    }
+    assert!(compared * 10 >= FORMATS.len() * 9, "only {compared} of {} are in the header", FORMATS.len());
+}
+
 proptest! {
+    /// Planes as render targets hold every sample, and their last texel ends inside rows that are laid out for it.
+    #[test]
+    fn targets_cover_their_planes(format in formats(), size in sizes(), wanted in constraints()) {
+        let four = Constraints { stride_align_bytes: 4, ..Constraints::NONE };
+        let layout = Layout::linear(format.fourcc, size, &wanted.join(four).unwrap()).unwrap();
+        for way in [PlaneWay::Views, PlaneWay::Packed] {
+            let Ok(views) = target_views(format.fourcc, size, way) else { continue };
+            prop_assert_eq!(views.len(), format.planes.len());
+            for view in views {
+                let texel = u64::from(view.fourcc.format().unwrap().planes[0].block_bytes);
+                let bytes = u64::from(view.size.width) * texel;
+                let stride = u64::from(layout.planes()[view.plane].stride_bytes);
+                prop_assert!(bytes >= layout.row_bytes(view.plane) && bytes <= stride, "{} {}", layout, way);
+                prop_assert_eq!(view.size.height, layout.rows(view.plane));
+            }
+        }
+    }
+
     #[test]
     fn linear_layouts_keep_what_was_asked(format in formats(), size in sizes(), wanted in constraints()) {
         let layout = Layout::linear(format.fourcc, size, &wanted).unwrap();

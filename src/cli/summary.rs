@@ -71,6 +71,8 @@ fn text(report: &Report) -> String {
     }
     lines.extend(per_frame(report));
     lines.extend(why_copied(edges()));
+    let notes = report.sources.iter().flat_map(|edge| edge.notes.iter().map(|note| format!("{}: {note}", edge.name)));
+    lines.extend(notes);
     if !report.unused.is_empty() {
         lines.push(format!("left out, as no sink needs them: {}", report.unused.join(", ")));
     }

@@ -66,6 +66,13 @@ impl Conversion {
         light.map(|value| self.to.0.of_light(value.clamp(0.0, 1.0)))
     }
 
+    /// The EETF's numbers.
+    pub fn tone_curve() -> ToneCurve {
+        let peak = pq_of_nits(HDR_PEAK_NITS);
+        let most = pq_of_nits(SDR_WHITE_NITS) / peak;
+        ToneCurve { peak, most, knee: 1.5 * most - 0.5 }
+    }
+
     /// Linear light of the old primaries to that of the new; `None` where they are the same.
     pub fn primaries_matrix(&self) -> Option<[[f64; 3]; 3]> {
         let (from, to) = (self.from.1, self.to.1);
@@ -73,12 +80,20 @@ impl Conversion {
     }
 }
 
+/// The tone curve's numbers: PQ signals of white and of the peak, and parts of the peak's.
+#[derive(Clone, Copy, Debug)]
+pub struct ToneCurve {
+    /// PQ signal of the brightest light.
+    pub peak: f64,
+    /// White, as a part of `peak`: `maxLum` of BT.2390.
+    pub most: f64,
+    /// Where the curve leaves the straight line, as a part of `peak`: `KS`.
+    pub knee: f64,
+}
+
 /// The EETF: light relative to white, above it to below it.
 fn tone(light: f64) -> f64 {
-    let white = pq_of_nits(SDR_WHITE_NITS);
-    let peak = pq_of_nits(HDR_PEAK_NITS);
-    let most = white / peak;
-    let knee = 1.5 * most - 0.5;
+    let ToneCurve { peak, most, knee } = Conversion::tone_curve();
     let e1 = (pq_of_nits(light * SDR_WHITE_NITS) / peak).min(1.0);
     let e2 = if e1 < knee {
         e1
@@ -92,7 +107,7 @@ fn tone(light: f64) -> f64 {
 }
 
 /// PQ's signal of absolute light.
-pub(crate) fn pq_of_nits(nits: f64) -> f64 {
+fn pq_of_nits(nits: f64) -> f64 {
     let [m1, m2, c1, c2, c3] = PQ;
     let power = (nits / 10_000.0).powf(m1);
     ((c1 + c2 * power) / (1.0 + c3 * power)).powf(m2)

@@ -13,11 +13,12 @@ use recipe::{Place, recipe, recipe_of};
 use super::gl::Gl;
 use super::program::{POSITION, Program, ShaderVersion, UV, Uniform};
 use super::texture::{Filter, Texture};
-use crate::color::Color;
+use crate::color::{Color, Conversion};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+mod convert;
 mod four;
 mod recipe;
 pub mod target;
@@ -77,6 +78,8 @@ pub struct Input<'a> {
     pub color: Color,
     /// Size of the picture in pixels.
     pub size: Size,
+    /// What is done to the colours before the shader has them.
+    pub convert: Option<Conversion>,
 }
 
 /// The textures that a YUV picture of this format and size needs to be read plane by plane.
@@ -130,6 +133,14 @@ impl Input<'_> {
             unit += 1;
         }
         Ok(unit)
+    }
+
+    /// GLSL of these R'G'B' as the shader gets them.
+    fn converted(&self, rgb: &str) -> String {
+        match self.convert {
+            Some(_) => format!("{}({rgb})", convert::function(self.name)),
+            None => rgb.to_owned(),
+        }
     }
 
     fn coordinates(&self) -> Result<Coordinates> {
@@ -293,14 +304,19 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
     for sampler in input.samplers() {
         let _ = writeln!(text, "uniform DF_P {kind} {sampler};");
     }
+    if let Some(conversion) = &input.convert {
+        text.push_str(&convert::glsl(name, conversion));
+    }
     match &input.binding {
         InputBinding::External => {
-            let _ = writeln!(text, "vec4 {name}(vec2 uv) {{ return {texture}(df0_{name}, uv); }}");
-            let _ = writeln!(text, "vec4 {name}() {{ return {texture}(df0_{name}, {UV}); }}");
+            let _ = writeln!(text, "vec4 df_{name}(vec4 s) {{ return vec4({}, s.a); }}", input.converted("s.rgb"));
+            let _ = writeln!(text, "vec4 {name}(vec2 uv) {{ return df_{name}({texture}(df0_{name}, uv)); }}");
+            let _ = writeln!(text, "vec4 {name}() {{ return df_{name}({texture}(df0_{name}, {UV})); }}");
         }
         InputBinding::Rgb { swizzle } => {
             let parts: Vec<String> = (0..4).map(|index| component(swizzle, index, "s")).collect::<Result<_>>()?;
-            let _ = writeln!(text, "vec4 df_{name}(vec4 s) {{ return vec4({}); }}", parts.join(", "));
+            let rgb = input.converted(&format!("vec3({})", parts[..3].join(", ")));
+            let _ = writeln!(text, "vec4 df_{name}(vec4 s) {{ return vec4({rgb}, {}); }}", parts[3]);
             let _ = writeln!(text, "vec4 {name}(vec2 uv) {{ return df_{name}({texture}(df0_{name}, uv)); }}");
             let _ = writeln!(text, "vec4 {name}() {{ return df_{name}({texture}(df0_{name}, {UV})); }}");
         }
@@ -331,7 +347,8 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
                 format!("dot(yuv1, vec4({}))", numbers.join(", "))
             });
             let alpha = recipe.a.map_or_else(|| Ok("1.0".to_owned()), part)?;
-            let _ = writeln!(text, "    return vec4(DF_UNIT(vec3({})), {alpha});\n}}", rows.join(", "));
+            let rgb = input.converted(&format!("DF_UNIT(vec3({}))", rows.join(", ")));
+            let _ = writeln!(text, "    return vec4({rgb}, {alpha});\n}}");
             let (luma, chroma) = (coordinates.luma.glsl("uv"), coordinates.chroma.glsl("uv"));
             let _ = writeln!(text, "vec4 {name}(vec2 uv) {{ return df_{name}({luma}, {chroma}); }}");
             let (luma, _) = coordinates.luma.varying("luma", name);
@@ -367,7 +384,7 @@ mod tests {
     fn centred_chroma_of_even_sizes_needs_no_transform() {
         let size = Size::new(8, 4);
         let planes = InputBinding::Planes { fourcc: Fourcc::NV12, swizzles: vec!["r001".into(), "rg01".into()] };
-        let mut input = Input { name: "camera", binding: planes, color: color(Siting::Center), size };
+        let mut input = Input { name: "camera", binding: planes, color: color(Siting::Center), size, convert: None };
         let coordinates = input.coordinates().unwrap();
         assert_eq!((coordinates.luma, coordinates.chroma), (Transform::NONE, Transform::NONE));
         assert!(!glsl_vertex(ShaderVersion::Essl100, &[input.clone()]).unwrap().contains("df_chroma"));
@@ -384,7 +401,7 @@ mod tests {
         let views = views(Fourcc::YUYV, size).unwrap();
         assert_eq!((views[0].size, views[1].size), (Size::new(6, 3), Size::new(3, 3)));
         let planes = InputBinding::Planes { fourcc: Fourcc::YUV420, swizzles: vec!["r001".into(); 3] };
-        let input = Input { name: "camera", binding: planes, color: color(Siting::TopLeft), size };
+        let input = Input { name: "camera", binding: planes, color: color(Siting::TopLeft), size, convert: None };
         let chroma = input.coordinates().unwrap().chroma;
         // Luma pixel 4 (the last) has chroma sample 2 (the last).
         assert!((4.5 / 5.0 * chroma.scale.0 + chroma.bias.0 - 2.5 / 3.0).abs() < 1e-12);

@@ -142,6 +142,24 @@ pub struct Source {
     /// What the numbers mean, where the file does not say or says it wrong. Default: as the file says, else guessed.
     #[serde(default)]
     pub color: ColorKeys,
+    /// What shaders get, with the primaries of BT.709: the file's numbers as they are, or converted in linear light, HDR
+    /// with the tone curve of BT.2390. Default: `"srgb"` where `color.transfer` is `"pq"` or `"hlg"`, else `"none"`.
+    pub convert: Option<Convert>,
+}
+
+/// What a source's colours are converted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Convert {
+    /// Nothing: R'G'B' as they are.
+    None,
+    /// sRGB.
+    Srgb,
+    /// The transfer function of BT.709.
+    Bt709,
+    /// Linear light.
+    Linear,
 }
 
 /// What a source's file is.

@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use crate::color::Color;
+use crate::color::{Color, Conversion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::gles::program::Uniform;
@@ -46,6 +46,8 @@ pub struct PassInput {
     pub size: Size,
     /// How each of its textures is read.
     pub samplings: Vec<Sampling>,
+    /// What is done to its colours before the shader has them.
+    pub convert: Option<Conversion>,
 }
 
 impl PassInput {
@@ -54,7 +56,13 @@ impl PassInput {
     }
 
     fn as_input(&self) -> gles::Input<'_> {
-        gles::Input { name: &self.name, binding: self.binding.clone(), color: self.color, size: self.size }
+        gles::Input {
+            name: &self.name,
+            binding: self.binding.clone(),
+            color: self.color,
+            size: self.size,
+            convert: self.convert,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::color::Conversion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
@@ -134,6 +135,8 @@ pub struct Plan {
     pub sources: Vec<Opened>,
     /// What the sources are.
     pub infos: Vec<Info>,
+    /// What is done to the colours of each source before a shader has them.
+    pub conversions: Vec<Option<Conversion>>,
     /// Which steps are taken.
     pub optimize: Optimize,
     /// Passes of the description that are in each pass of the graph, in the order in which they are computed.
@@ -194,10 +197,12 @@ impl Plan {
         let range = frames.or(description.frames.map(|frames| frames.0));
         let (start, end) = bounds(range, &sources)?;
         let infos = sources.iter().map(|source| source.info().clone()).collect();
+        let conversions = sources.iter().map(Opened::conversion).collect();
         let mut plan = Self {
             graph: graph.clone(),
             sources,
             infos,
+            conversions,
             optimize: description.optimize,
             parts: Vec::new(),
             kept: Vec::new(),
@@ -303,6 +308,14 @@ impl Plan {
             let input = pass.inputs.iter().position(|(_, feed)| *feed == Feed::Source(source))?;
             Some(pass.filter_of(input))
         })
+    }
+
+    /// What is done to the colours of what feeds an edge.
+    pub fn conversion(&self, feed: Feed) -> Option<Conversion> {
+        match feed {
+            Feed::Source(source) => self.conversions[source],
+            Feed::Pass(_) | Feed::Previous(_) => None,
+        }
     }
 
     /// The size of what feeds an edge.

@@ -86,6 +86,8 @@ pub struct Edge {
     pub binding: String,
     /// Why the copy, where it is one.
     pub reason: Option<String>,
+    /// What was guessed of the pictures, and what is done to them on the way in.
+    pub notes: Vec<String>,
     /// Who made the buffers: `dma-heap(system)`, `memfd`.
     pub allocator: String,
     /// Why this allocator, one line each.

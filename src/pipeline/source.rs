@@ -8,18 +8,22 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::buffer::Map;
-use crate::color::Color;
+use crate::color::{Color, Conversion, Primaries, Transfer};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::layout::{Layout, Size};
 
-use super::description::{Description, Rate, Source, SourceKind};
+use super::description::{Convert, Description, Rate, Source, SourceKind};
 
 pub mod cube;
 pub mod image;
 pub mod pattern;
 pub mod raw;
+pub mod unpack;
 pub mod y4m;
+
+use unpack::Unpacking;
 
 /// What a source's pictures are.
 #[derive(Clone, Debug)]
@@ -60,6 +64,9 @@ pub struct Opened {
     /// Pictures in the range; `None` for no end.
     count: Option<u64>,
     looping: bool,
+    convert: Option<Conversion>,
+    notes: Vec<String>,
+    unpacking: Option<Unpacking>,
 }
 
 impl Opened {
@@ -71,8 +78,30 @@ impl Opened {
         let reader = reader(description, name, source)?;
         let mut info = reader.info().clone();
         info.rate = source.rate.map(|rate| rate.0).or(info.rate);
-        if info.fourcc.format()?.is_yuv() || source.color.transfer.is_some() {
+        let is_yuv = info.fourcc.format()?.is_yuv();
+        if is_yuv || source.color.transfer.is_some() || source.color.primaries.is_some() {
             info.color = source.color.over(info.color);
+        }
+        let mut notes = Vec::new();
+        if is_yuv && source.color.matrix.is_none() {
+            let matrix = info.color.matrix;
+            notes.push(format!("matrix {matrix} guessed from {}: color.matrix says it", info.size));
+        }
+        if source.color.primaries.is_none() {
+            info.color.primaries = info.color.usual_primaries(source.color.matrix);
+        }
+        let default = if info.color.transfer.is_hdr() { Convert::Srgb } else { Convert::None };
+        let to = match source.convert.unwrap_or(default) {
+            Convert::None => None,
+            Convert::Srgb => Some(Transfer::Srgb),
+            Convert::Bt709 => Some(Transfer::Bt709),
+            Convert::Linear => Some(Transfer::Linear),
+        };
+        let from = (info.color.transfer, info.color.primaries);
+        let convert = to.and_then(|to| Conversion::new(from, (to, Primaries::Bt709)));
+        if let Some(Conversion { from, to }) = convert {
+            let words = |(transfer, primaries): (Transfer, Primaries)| format!("{transfer} of {primaries}");
+            notes.push(format!("colours converted from {} to {}", words(from), words(to)));
         }
         let (start, end) = source.range.map_or((0, None), |range| (range.0.start, range.0.end));
         if let (Some(frames), false) = (info.frames.filter(|frames| start >= *frames), info.still) {
@@ -87,7 +116,29 @@ impl Opened {
             (limit, inside) => limit.or(inside),
         };
         info.frames = if source.r#loop || info.still { None } else { count };
-        Ok(Self { name: name.to_owned(), reader, info, start, count, looping: source.r#loop })
+        let (name, looping) = (name.to_owned(), source.r#loop);
+        Ok(Self { name, reader, info, start, count, looping, convert, notes, unpacking: None })
+    }
+
+    /// What is done to the colours before a shader has them.
+    pub fn conversion(&self) -> Option<Conversion> {
+        self.convert
+    }
+
+    /// What was guessed or is done to the pictures, for reports.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// From now on pictures are read as `fourcc`, into which the CPU unpacks them.
+    ///
+    /// # Errors
+    /// `Unsupported` where it cannot; as [`Buffer::from_fds`](crate::buffer::Buffer::from_fds).
+    pub fn unpack_as(&mut self, device: &Device, fourcc: Fourcc) -> Result<()> {
+        self.unpacking = Some(Unpacking::new(device, &self.info, fourcc)?);
+        self.notes.push(format!("{} unpacked as {fourcc} while it is read", self.info.fourcc));
+        self.info.fourcc = fourcc;
+        Ok(())
     }
 
     /// The name in the pipeline file.
@@ -113,7 +164,11 @@ impl Opened {
             Some(count) if frame >= count => return Ok(false),
             _ => self.start.saturating_add(frame),
         };
-        self.reader.read(index, layout, into).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+        let read = match &mut self.unpacking {
+            Some(unpacking) => unpacking.read(self.reader.as_mut(), index, layout, into),
+            None => self.reader.read(index, layout, into),
+        };
+        read.map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
     }
 }
 

@@ -108,7 +108,8 @@ pub(super) fn glsl(input: &Input<'_>, fourcc: Fourcc, mixed: bool) -> Result<Str
     let _ = writeln!(text, "void df_take_{name}(float y, float cb, float cr) {{");
     // Luma last: the rest is the same for the pixels of one chroma sample.
     let _ = writeln!(text, "    vec3 rest = {} * cb + ({} * cr + {});", column(1), column(2), column(3));
-    let _ = writeln!(text, "    df_now_{name} = vec4(DF_UNIT({} * y + rest), 1.0);\n}}", column(0));
+    let rgb = input.converted(&format!("DF_UNIT({} * y + rest)", column(0)));
+    let _ = writeln!(text, "    df_now_{name} = vec4({rgb}, 1.0);\n}}");
     Ok(text)
 }
 

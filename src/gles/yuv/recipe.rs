@@ -54,7 +54,7 @@ macro_rules! semi16 {
             a: None,
             subsampling: ($h, $v),
             bits: $bits,
-            scale: 65535.0 / ((1u32 << (16 - $bits)) as f64 * ((1u32 << $bits) - 1) as f64),
+            scale: at_the_top($bits),
         })
     };
 }
@@ -107,6 +107,43 @@ macro_rules! quad {
     };
 }
 
+/// Packed 4:2:2 of 16-bit words, seen twice as [`packed`].
+macro_rules! packed16 {
+    ($bits:literal) => {
+        Some(Recipe {
+            views: &[(0, Fourcc::GR1616), (0, Fourcc::ABGR16161616)],
+            y: (0, R),
+            u: (1, G),
+            v: (1, A),
+            a: None,
+            subsampling: (2, 1),
+            bits: $bits,
+            scale: at_the_top($bits),
+        })
+    };
+}
+
+/// Packed 4:4:4 in one texel of `$view`: Cb, Y, Cr, and alpha where `$a` has it.
+macro_rules! uyva {
+    ($view:expr, $bits:literal, $scale:expr, $a:expr) => {
+        Some(Recipe {
+            views: &[(0, $view)],
+            y: (0, G),
+            u: (0, R),
+            v: (0, B),
+            a: $a,
+            subsampling: (1, 1),
+            bits: $bits,
+            scale: $scale,
+        })
+    };
+}
+
+/// From a 16-bit word in 0..1 with the code at its top to the code in 0..1.
+const fn at_the_top(bits: u32) -> f64 {
+    65535.0 / ((1u32 << (16 - bits)) as f64 * ((1u32 << bits) - 1) as f64)
+}
+
 pub(super) fn recipe(fourcc: Fourcc) -> Option<Recipe> {
     match fourcc {
         Fourcc::NV12 => semi!(2, 2, R, G),
@@ -138,6 +175,33 @@ pub(super) fn recipe(fourcc: Fourcc) -> Option<Recipe> {
         Fourcc::XYUV8888 => quad!(B, G, R, None),
         Fourcc::AVUY8888 => quad!(R, G, B, Some((0, A))),
         Fourcc::XVUY8888 => quad!(R, G, B, None),
+        Fourcc::VUY888 => Some(Recipe {
+            views: &[(0, Fourcc::BGR888)],
+            y: (0, R),
+            u: (0, G),
+            v: (0, B),
+            a: None,
+            subsampling: (1, 1),
+            bits: 8,
+            scale: 1.0,
+        }),
+        Fourcc::Y210 => packed16!(10),
+        Fourcc::Y212 => packed16!(12),
+        Fourcc::Y216 => packed16!(16),
+        Fourcc::Y410 => uyva!(Fourcc::ABGR2101010, 10, 1.0, Some((0, A))),
+        Fourcc::XVYU2101010 => uyva!(Fourcc::ABGR2101010, 10, 1.0, None),
+        Fourcc::Y412 => uyva!(Fourcc::ABGR16161616, 12, at_the_top(12), Some((0, A))),
+        Fourcc::Y416 => uyva!(Fourcc::ABGR16161616, 16, at_the_top(16), Some((0, A))),
+        Fourcc::Q410 => Some(Recipe {
+            views: &[(0, Fourcc::R16), (1, Fourcc::R16), (2, Fourcc::R16)],
+            y: (0, R),
+            u: (1, R),
+            v: (2, R),
+            a: None,
+            subsampling: (1, 1),
+            bits: 10,
+            scale: at_the_top(10),
+        }),
         _ => None,
     }
 }
@@ -145,6 +209,6 @@ pub(super) fn recipe(fourcc: Fourcc) -> Option<Recipe> {
 pub(super) fn recipe_of(fourcc: Fourcc) -> Result<Recipe> {
     recipe(fourcc).ok_or_else(|| {
         Error::unsupported("gles::yuv", format!("{fourcc}: no shader reads its planes"))
-            .with_hint("NV12, NV16, NV24, P010, YUV420, YUV422, YUV444, YUYV, AYUV and their swapped forms are read")
+            .with_hint("NV12, NV16, NV24, P010, YUV420, YUV422, YUV444, YUYV, AYUV, Y210, Y410 and their kin are read")
     })
 }

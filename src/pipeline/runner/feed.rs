@@ -11,12 +11,12 @@ use std::time::Duration;
 use crate::allocator::{Request, Usage};
 use crate::board::AllocatorKind;
 use crate::buffer::{Access, Buffer};
-use crate::color::Color;
+use crate::color::{Color, probe};
 use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
-use crate::format::Fourcc;
+use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
@@ -24,7 +24,7 @@ use crate::layout::Size;
 use super::super::description::Filter;
 use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
-use super::super::source::{Info, Opened};
+use super::super::source::{Info, Opened, unpack};
 use super::target::tight_memory;
 use super::trial::Role;
 use super::{BUFFERS, Job};
@@ -68,10 +68,14 @@ impl<'scope> SourceFeed<'scope> {
         scope: &'scope Scope<'scope, 'a>,
         gl: &Gl,
         job: &Job<'a>,
-        source: Opened,
+        mut source: Opened,
         frames: FrameSet,
         four_wide: Option<Filter>,
     ) -> Result<Self> {
+        let given = source.info().fourcc;
+        if let Some(readable) = unpack::readable(gl, given) {
+            source.unpack_as(job.device, readable)?;
+        }
         let info = source.info().clone();
         gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
         let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
@@ -88,7 +92,8 @@ impl<'scope> SourceFeed<'scope> {
         }
         let edge = Edge {
             name: source.name().to_owned(),
-            picture: format!("{} {}", info.fourcc, info.size),
+            picture: format!("{given} {}", info.size),
+            notes: source.notes().to_vec(),
             path: if reason.is_none() { "zero-copy" } else { "copy" }.into(),
             binding: how.into(),
             allocator: buffers[0].provenance().allocator.clone(),
@@ -327,48 +332,89 @@ fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
     InputBinding::Planes { fourcc: info.fourcc, swizzles }
 }
 
-/// Fills the first buffer with one byte value, draws it, and compares with what the CPU makes of that value.
+/// Fills the first buffer with the probe colour, draws it, and compares with what the recommendations make of it: what
+/// a driver takes the numbers for shows, whatever it was told.
 fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
     use super::super::pass::{Moment, Pass, PassInput, Sampling};
-    /// A byte that is neither black nor white nor neutral chroma.
-    const BYTE: u8 = 0x8C;
     const SIZE: Size = Size::new(16, 16);
-    {
-        let mut map = way.buffers[0].map(Access::Write)?;
-        for plane in 0..way.buffers[0].layout().planes().len() {
-            map.plane_mut(plane).fill(BYTE);
+    let is_yuv = info.fourcc.format()?.is_yuv();
+    let filled = {
+        let buffer = &way.buffers[0];
+        let mut map = buffer.map(Access::Write)?;
+        match is_yuv {
+            true => fill_probe(info.fourcc, buffer.layout().planes().len(), &mut map),
+            false => {
+                map.plane_mut(0).fill(BYTE);
+                info.fourcc.format()?.component_bits == 8
+            }
         }
-    }
-    let draw = |binding: InputBinding, textures: Vec<&Texture>| -> Result<[u8; 4]> {
+    };
+    let draw = |binding: InputBinding, textures: Vec<&Texture>| -> Result<[u8; 3]> {
         let nearest = Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge };
         for texture in &textures {
             nearest.apply(gl, texture)?;
         }
         let samplings = vec![nearest; textures.len()];
-        let input = PassInput { name: "picture".into(), binding, color: info.color, size: info.size, samplings };
+        let (color, size) = (info.color, info.size);
+        let input = PassInput { name: "picture".into(), binding, color, size, samplings, convert: None };
         let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
         pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0 })?;
         let mut pixels = vec![0; SIZE.pixels() as usize * 4];
         gles::read_pixels(gl, &target, &mut pixels)?;
-        Ok([pixels[0], pixels[1], pixels[2], pixels[3]])
+        Ok([pixels[0], pixels[1], pixels[2]])
     };
     let got = draw(way.binding.clone(), way.textures[0].iter().collect())?;
-    let expected = if info.fourcc.format()?.is_yuv() {
-        let value = f64::from(BYTE) / 255.0;
-        info.color.yuv_to_rgb(8).map(|row| ((row[0] + row[1] + row[2]) * value + row[3]) * 255.0)
-    } else {
-        [f64::from(BYTE); 3]
+    let (matrix, range) = (info.color.matrix, info.color.range);
+    let close = match is_yuv {
+        true => probe::is_close(got, matrix, range),
+        false => got.iter().all(|got| got.abs_diff(BYTE) <= probe::TOLERANCE),
     };
-    // Eight-bit formats only: others would need a value of their own, and are taken at the driver's word.
-    let eight_bits = info.fourcc.format()?.component_bits == 8;
-    let close = expected.iter().zip(got).all(|(want, got)| (want.clamp(0.0, 255.0) - f64::from(got)).abs() <= 4.0);
-    if eight_bits && !close {
-        let detail = format!("{}: a test picture came out as {got:?}, expected {expected:.0?}", way.how);
+    if filled && !close {
+        let detail = match probe::identify(got).filter(|_| is_yuv) {
+            Some((as_matrix, as_range)) => {
+                format!("{}: the driver takes {matrix} {range:?} for {as_matrix} {as_range:?}", way.how)
+            }
+            None => format!("{}: a test picture came out as {got:?}", way.how),
+        };
         return Err(Error::unsupported("import", detail));
     }
     Ok(way)
+}
+
+/// A byte that is neither black nor white.
+const BYTE: u8 = 0x8C;
+
+/// Fills all planes with the probe colour; false where the format's samples are not known here.
+fn fill_probe(fourcc: Fourcc, planes: usize, map: &mut crate::buffer::Map<'_>) -> bool {
+    let code = |component: Component, bits: u8| match component {
+        Component::Y => u32::from(probe::PROBE[0]) << (bits - 8),
+        Component::Cb => u32::from(probe::PROBE[1]) << (bits - 8),
+        Component::Cr => u32::from(probe::PROBE[2]) << (bits - 8),
+        Component::Alpha | Component::X => (1 << bits) - 1,
+    };
+    let Some(packing) = fourcc.packing() else {
+        let known = matches!(fourcc, Fourcc::Y410 | Fourcc::XVYU2101010);
+        if known {
+            let [y, cb, cr] = [Component::Y, Component::Cb, Component::Cr].map(|component| code(component, 10));
+            let word = 3 << 30 | cr << 20 | y << 10 | cb;
+            map.plane_mut(0).chunks_mut(4).for_each(|four| four.copy_from_slice(&word.to_le_bytes()[..four.len()]));
+        }
+        return known;
+    };
+    for plane in 0..planes.min(packing.planes.len()) {
+        let mut block = Vec::new();
+        for component in packing.planes[plane] {
+            let mut sample = [0; 2];
+            packing.store(code(*component, packing.bits), &mut sample);
+            block.extend_from_slice(&sample[..packing.sample_bytes]);
+        }
+        // Strides are multiples of a block wherever planes are allocated.
+        let bytes = map.plane_mut(plane);
+        bytes.iter_mut().zip(block.iter().cycle()).for_each(|(byte, value)| *byte = *value);
+    }
+    true
 }
 
 /// Memory that the CPU fills, and textures into which it is copied.

@@ -163,7 +163,8 @@ pub(super) fn input(
         // Each pixel takes the chroma sample of its own block, wherever that sits.
         color.siting = Siting::Center;
     }
-    Ok(PassInput { name: name.to_owned(), binding, color, size, samplings })
+    let convert = plan.conversion(node.inputs[number].1);
+    Ok(PassInput { name: name.to_owned(), binding, color, size, samplings, convert })
 }
 
 /// The program of a pass over these inputs.

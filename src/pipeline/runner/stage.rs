@@ -46,7 +46,8 @@ impl Stage {
             (Some(_), Some((name, from))) => {
                 let (binding, color, own_size, planes) = feed(*from);
                 let samplings = pass::samplings(gl, None, name, node.filter, own_size == size, &planes, node.wrap);
-                let first = PassInput { name: "picture".into(), binding, color, size: own_size, samplings };
+                let convert = plan.conversion(*from);
+                let first = PassInput { name: "picture".into(), binding, color, size: own_size, samplings, convert };
                 let highp = plan.optimize.has(Step::Precision);
                 Some(Pass::new(gl, &node.name, None, vec![first], (size, fourcc), &[], highp)?)
             }
@@ -56,6 +57,8 @@ impl Stage {
             let mut inputs = pass.inputs().to_vec();
             let own = target::sampling_of(node.fourcc, size);
             inputs[0] = programs::input(gl, plan, index, (0, &node.inputs[0].0), own)?;
+            // Colours were converted in the first draw.
+            inputs[0].convert = None;
             let pass = programs::program(gl, plan, index, inputs)?;
             let scratch = target::plain(gl, size, fourcc)?;
             Some(Again { pass, scratch, times: node.repeat })
