@@ -40,7 +40,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a pipeline file.
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Read a pipeline file and everything it names, and say what is wrong, without drawing.
     Check(check::Arguments),
     /// Change parameters of a run that goes on, and ask what it does (`run --control`).
