@@ -84,9 +84,11 @@ fn every_pipeline_runs_and_leaves_pictures() {
             "augment.toml" => command.arg("--set").arg(format!("source.dataset.file={}", dataset.display())),
             _ => &mut command,
         };
-        // An emulated processor is slow.
+        // An emulated processor is slow, and some pipelines have no end: they write to standard output.
         if std::env::var_os("DARKFRAME_VM").is_some() {
             command.args(["--frames", "0..1"]);
+        } else if name == "live.toml" {
+            command.args(["--frames", "0..3"]);
         }
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -98,6 +100,10 @@ fn every_pipeline_runs_and_leaves_pictures() {
         let description = Description::open(path).unwrap();
         for (sink, keys) in &description.sinks {
             let Some(file) = &keys.file else { continue };
+            if file.get_ref() == Path::new("-") {
+                assert!(output.stdout.len() > 1000, "{name}, {sink}: {} bytes", output.stdout.len());
+                continue;
+            }
             let file = folder.join(first_file(file.get_ref().to_str().unwrap()));
             let bytes = std::fs::metadata(&file).unwrap_or_else(|error| panic!("{name}, {sink}: {error}")).len();
             assert!(bytes > 1000, "{name}, {sink}: {bytes} bytes in {}", file.display());
