@@ -56,6 +56,9 @@ pub struct Arguments {
     /// Folder of the job's manifests [default: NAME.job for NAME.toml]
     #[arg(long, value_name = "DIR", help_heading = "Large jobs")]
     job: Option<PathBuf>,
+    /// Passes that read the frame before: draw so many frames before each shard, and do not write them.
+    #[arg(long, value_name = "FRAMES", help_heading = "Large jobs")]
+    warm_up: Option<u64>,
     /// A shipped board's name, or the path of a board file.
     #[arg(long, value_name = "NAME|PATH")]
     board: Option<String>,
@@ -154,7 +157,7 @@ fn job(arguments: &Arguments) -> Result<Option<JobOptions>> {
         name.into()
     });
     let settings = arguments.set.clone();
-    Ok(Some(JobOptions { folder, shard, resume: arguments.resume, warm_up: None, settings }))
+    Ok(Some(JobOptions { folder, shard, resume: arguments.resume, warm_up: arguments.warm_up, settings }))
 }
 
 /// The first signal lets the frames in flight finish; a second one ends the process at once.

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
@@ -197,6 +198,7 @@ fn whole(bytes: &[u8]) -> &[u8] {
 pub struct Manifest {
     path: PathBuf,
     file: Mutex<Flock<File>>,
+    frames: AtomicU64,
 }
 
 impl Manifest {
@@ -221,7 +223,7 @@ impl Manifest {
         // What a killed worker left torn would run into the next line.
         let keep = if earlier.is_some() { whole(&bytes).len() as u64 } else { 0 };
         file.set_len(keep).and_then(|()| file.rewind()).map_err(failed("truncate"))?;
-        let manifest = Self { path: path.to_owned(), file: Mutex::new(file) };
+        let manifest = Self { path: path.to_owned(), file: Mutex::new(file), frames: AtomicU64::new(0) };
         if earlier.is_none() {
             manifest.append(&Line::Job(Head { version: VERSION, ..head.clone() }))?;
         }
@@ -246,7 +248,13 @@ impl Manifest {
     /// # Errors
     /// Those of the file.
     pub fn wrote(&self, record: Record) -> Result<()> {
+        self.frames.fetch_add(u64::from(record.frame.is_some()), Ordering::Relaxed);
         self.append(&Line::Wrote(record))
+    }
+
+    /// How many frames were noted since it was opened; one that goes to two sinks counts twice.
+    pub fn frames_written(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
     }
 
     /// Notes that a source ended before `frame`.

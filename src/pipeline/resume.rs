@@ -8,6 +8,7 @@
 //! Sinks with all frames in one file write a part, `NAME.part-START-END`, which grows frame by frame; what stands behind
 //! its last whole frame is cut off. Where the job is not split, the part gets the file's own name at the end.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
@@ -53,6 +54,10 @@ pub struct Work {
     pub whole: u64,
     /// Parts and the names that they get at the end.
     named: Vec<(PathBuf, PathBuf)>,
+    /// What each sink has to write.
+    missing: Vec<FrameSet>,
+    /// A source has ended before this frame.
+    ended: Cell<u64>,
 }
 
 impl Work {
@@ -70,6 +75,15 @@ impl Work {
         let total = plan.start..end;
         let block = options.shard.unwrap_or(Shard::WHOLE).block(&total);
         refuse_streams(description, plan)?;
+        let memory = memory(description, plan);
+        let warm_up = options.warm_up.filter(|_| memory.is_some());
+        match &memory {
+            Some(error) if block != total && warm_up.is_none() => return Err(error.clone()),
+            None if options.warm_up.is_some() => {
+                tracing::warn!("no pass reads the frame before: --warm-up does nothing")
+            }
+            _ => {}
+        }
         let mut sinks = std::collections::BTreeMap::new();
         for sink in &plan.graph.sinks {
             let sink = &sink.plan;
@@ -83,10 +97,10 @@ impl Work {
             version: 0,
             pipeline: description.origin.path.display().to_string(),
             settings: options.settings.clone(),
-            frames: total,
+            frames: total.clone(),
             shard: options.shard.map(|shard| (shard.index, shard.count)),
             block: block.clone(),
-            warm_up: options.warm_up,
+            warm_up,
             identity: identity::of(description, plan)?,
             sinks,
         };
@@ -105,7 +119,7 @@ impl Work {
         let end = earlier.as_ref().and_then(|earlier| earlier.end).unwrap_or(u64::MAX);
         let there = block.start..block.end.min(end).max(block.start);
         let mut missing = FrameSet::default();
-        let mut named = Vec::new();
+        let (mut named, mut needed) = (Vec::new(), Vec::new());
         let mut at_work = Vec::new();
         for mut node in std::mem::take(&mut plan.graph.sinks) {
             let sink = &mut node.plan;
@@ -150,6 +164,7 @@ impl Work {
                 continue;
             }
             gone.ranges().iter().for_each(|range| missing.insert(range.clone()));
+            needed.push(gone.clone());
             let book = Book { manifest: manifest.clone(), sink: sink.name.clone(), missing: gone, part };
             sink.journal = Journal::new(book);
             at_work.push(node);
@@ -158,8 +173,11 @@ impl Work {
         let frames = there.end - there.start;
         let whole = frames - missing.count().unwrap_or(frames);
         tracing::info!(manifest = %path.display(), missing = %missing, "job");
-        plan.draw = missing;
-        Ok(Self { manifest, frames, whole, named })
+        plan.draw = match memory {
+            Some(_) => with_frames_before(&missing, total.start, warm_up),
+            None => missing,
+        };
+        Ok(Self { manifest, frames, whole, named, missing: needed, ended: Cell::new(u64::MAX) })
     }
 
     /// Notes who draws.
@@ -175,20 +193,54 @@ impl Work {
     /// # Errors
     /// Those of the manifest.
     pub fn end(&self, frame: u64) -> Result<()> {
+        self.ended.set(frame);
         self.manifest.end(frame)
     }
 
     /// All frames are whole: files that are not to be merged get their names.
     ///
     /// # Errors
-    /// Those of rename(2).
+    /// `Failed`: a sink has let frames go. Those of rename(2).
     pub fn finish(&self) -> Result<()> {
+        let is_there = |frame: &u64| *frame < self.ended.get();
+        let wanted: usize = self.missing.iter().map(|frames| frames.iter().filter(is_there).count()).sum();
+        let left = (wanted as u64).saturating_sub(self.manifest.frames_written());
+        if left > 0 {
+            let detail = format!("{left} pictures were not written: sinks have let them go");
+            return Err(
+                Error::failed("--resume", detail).with_hint("run the same command again; sinks of a job should wait")
+            );
+        }
         for (part, file) in self.named.iter().filter(|(part, _)| part.exists()) {
             std::fs::rename(part, file)
                 .map_err(|error| Error::from_io("rename", format!("to {}", file.display()), error))?;
         }
         Ok(())
     }
+}
+
+/// An error about the pass that reads the frame before, where there is one.
+fn memory(description: &Description, plan: &Plan) -> Option<Error> {
+    let passes = plan.graph.passes.iter().filter_map(|node| node.described.as_ref());
+    passes.into_iter().find_map(|name| {
+        let inputs = &description.passes[name.as_str()].inputs.0;
+        let (_, from) = inputs.iter().find(|(_, from)| from.get_ref().starts_with("@previous"))?;
+        let detail = "it reads the frame before, and a shard begins without it";
+        let error = description.error(format!("pass.{name}.inputs"), detail, from.span());
+        Some(error.with_hint(
+            "--warm-up N draws N frames before each shard that are not written: enough where older ones no longer show",
+        ))
+    })
+}
+
+/// Frames before the missing ones, which are drawn for those that remember them: `warm_up`, or all from `start` on.
+fn with_frames_before(missing: &FrameSet, start: u64, warm_up: Option<u64>) -> FrameSet {
+    let mut draw = FrameSet::default();
+    for range in missing.ranges() {
+        let first = warm_up.map_or(start, |frames| range.start.saturating_sub(frames).max(start));
+        draw.insert(first..range.end);
+    }
+    draw
 }
 
 /// The name of a block in file names: sorted as the frames are.
@@ -319,5 +371,30 @@ fn remove_temporaries(files: impl Iterator<Item = PathBuf>) {
                 tracing::warn!(path = %entry.path().display(), %error, "left by a killed run, and not removed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_before_are_drawn_for_those_that_remember_them() {
+        let missing: FrameSet = [12, 13, 20, 40].into_iter().collect();
+        assert_eq!(with_frames_before(&missing, 10, Some(3)).to_string(), "10..14, 17..21, 37..41");
+        assert_eq!(with_frames_before(&missing, 10, Some(0)), missing);
+        // Without a number every frame since the first one counts.
+        assert_eq!(with_frames_before(&missing, 10, None).to_string(), "10..41");
+        assert!(with_frames_before(&FrameSet::default(), 10, None).is_empty());
+    }
+
+    #[test]
+    fn sinks_take_multiples() {
+        let frames = |range: Range<u64>, every| expected(&range, every).collect::<Vec<_>>();
+        assert_eq!(frames(5..14, 4), [8, 12]);
+        assert_eq!(frames(8..9, 4), [8]);
+        assert!(frames(9..12, 4).is_empty() && frames(7..7, 1).is_empty());
+        assert!(frames(u64::MAX - 1..u64::MAX, u64::MAX).is_empty());
+        assert_eq!(part_name(Path::new("out/a.y4m"), &(25..50)), Path::new("out/a.y4m.part-000025-000050"));
     }
 }
