@@ -134,8 +134,9 @@ fn a_hundred_thousand_frames_hold_what_the_first_hundred_held() {
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/endurance.toml");
     let description = Description::parse(path, SMALL).unwrap();
-    // (frames, fds, buffers, resident bytes)
-    let seen: Arc<Mutex<Vec<(u64, usize, usize, u64)>>> = Arc::default();
+    /// Frames, fds, buffers, resident bytes.
+    type Sample = (u64, usize, usize, u64);
+    let seen: Arc<Mutex<Vec<Sample>>> = Arc::default();
     let progress = {
         let seen = seen.clone();
         move |progress: Progress| {

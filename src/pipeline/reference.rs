@@ -54,7 +54,7 @@ For editors: `darkframe schema` prints the same as JSON Schema.
 Files of sources and shaders are relative to the pipeline file, so that a pipeline moves as a folder; files of sinks are
 relative to the current directory, like any output of a command. A key that is left out has the default; a key without a
 default is simply not there. An unknown key, a wrong type or a name that does not exist is an error with its line and
-column and the nearest valid name. `darkframe check FILE` finds all of them at once.
+column and the nearest valid name. `darkframe check FILE` looks without drawing.
 
 ## Top of the file
 
