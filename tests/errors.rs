@@ -322,7 +322,7 @@ fn pipeline_text() {
         case("pass size 0", 2, &["p.toml:11:8", "0x10", "1 to 65536"]).edit("[sink", "size = \"0x10\"\n[sink"),
         case("pass size 0 %", 2, &["0%"]).edit("[sink", "size = \"0%\"\n[sink"),
         case("unknown format", 2, &["ABGR8889", "did you mean"]).edit("[sink", "format = \"ABGR8889\"\n[sink"),
-        case("format that is not rendered", 2, &["p.toml:10:10", "NV12", "RGB formats only", "ABGR8888"])
+        case("planes for a PNG file", 2, &["p.toml:12:9", "NV12", "PNG and JPEG files are RGB", "without `format`"])
             .edit("\n[sink", "format = \"NV12\"\n[sink"),
         case("unknown uniform", 2, &["p.toml:9:14", "gian", "did you mean \"gain\"?"]).edit("gain", "gian"),
         case("uniform without value", 2, &["p.toml:7:10", "float gain", "add uniforms"]).edit("gain = 1.5, ", ""),
@@ -349,7 +349,7 @@ fn pipeline_text() {
         case("many pictures for one file", 2, &["4 pictures", "%04d"]).edit("a-%02d.png", "a.png"),
         case("two numbers in a name", 2, &["more than one number"]).edit("a-%02d", "a-%02d-%d"),
         case("wrong number in a name", 2, &["after % comes"]).edit("a-%02d", "a-%s"),
-        case("sink of an unknown extension", 2, &["p.toml:13:8", ".png, .y4m"]).edit("a-%02d.png", "a.mp4"),
+        case("sink of an unknown extension", 2, &["p.toml:13:8", ".png, .jpg"]).edit("a-%02d.png", "a.mp4"),
         case("sink without a file", 2, &["sink.out", "file"]).edit("file = \"out/a-%02d.png\"", ""),
         case("every 0", 2, &["sink.out.every", "0"]).edit("%02d.png\"", "%02d.png\"\nevery = 0"),
         case("board of the text missing", 2, &["p.toml:1:9", "generik", "did you mean generic?"])

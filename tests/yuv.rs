@@ -345,7 +345,7 @@ fn a_pass_makes_planes_and_sinks_take_them_as_they_are() {
     let text = planes_text(&folder, Size::new(21, 11), "NV12", "{}", "[sink.s]\ninput = \"p\"\nfile = \"a.png\"\n");
     let description = Description::parse("shaders/test.toml", text).unwrap();
     let error = runner::run(&description, Options::default()).unwrap_err().to_string();
-    assert!(error.contains("PNG files are RGB") && error.contains("without `format`"), "{error}");
+    assert!(error.contains("PNG and JPEG files are RGB") && error.contains("without `format`"), "{error}");
 }
 
 /// How the samples of a source format lie in memory; `drm_fourcc.h`, spelled out here.
