@@ -5,8 +5,8 @@
 //!
 //! An entry holds its whole key (driver and texts) and a checksum: one that is torn, foreign or of another driver is
 //! ignored and removed. Entries are written aside and renamed. When all of them are larger than the bound, the oldest go.
-//! Any of them may be deleted at any time. Drivers that draw with the CPU keep compiled code themselves and gain
-//! nothing: they are left out unless they are asked for.
+//! Any of them may be deleted at any time. Drivers that draw with the CPU keep compiled code themselves: they
+//! are left out unless they are asked for. What either kind gains has not been measured.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
