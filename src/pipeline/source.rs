@@ -21,6 +21,7 @@ pub mod cube;
 pub mod image;
 pub mod pattern;
 pub mod raw;
+mod still;
 pub mod unixfd;
 pub mod unpack;
 pub mod y4m;
@@ -310,8 +311,8 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
             Err(description.error(key("file"), detail, file.span()))
         }
         SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path)?)),
-        SourceKind::Image => Ok(Box::new(image::ImageReader::open(&path)?)),
-        SourceKind::Cube => Ok(Box::new(cube::CubeReader::open(&path)?)),
+        SourceKind::Image => Ok(Box::new(image::open(&path)?)),
+        SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
         // Opened above.
         SourceKind::Unixfd => Err(Error::failed("unixfd", "a source without its socket")),
         SourceKind::Raw => {

@@ -16,13 +16,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::buffer::Map;
-use crate::color::Color;
 use crate::error::{Error, ErrorKind, Result, Span, nearest};
-use crate::format::Fourcc;
-use crate::layout::{Layout, Size};
+use crate::layout::Size;
 
-use super::{Info, Reader};
+use super::still::StillReader;
 
 /// Slices above each other in the atlas.
 pub const ROWS: usize = 8;
@@ -221,47 +218,22 @@ fn numbers<const N: usize>(file: &File<'_>, op: &'static str, words: &str, range
     }
 }
 
-/// Holds the atlas of one file.
-pub struct CubeReader {
-    pixels: Vec<u8>,
-    info: Info,
-}
-
-impl CubeReader {
-    /// Opens and reads a file.
-    ///
-    /// # Errors
-    /// `NotFound`, `PermissionDenied`; those of [`Cube::parse`].
-    pub fn open(path: &Path) -> Result<Self> {
-        let failed = |error| Error::from_io("read", path.display(), error);
-        let mut bytes = Vec::new();
-        super::open_file(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let detail = format!("{}: more than 1 GiB: no table of 256 entries a side is so large", path.display());
-            return Err(Error::new(ErrorKind::OutOfMemory, "read", detail));
-        }
-        // Titles come in any encoding; only they may have other than ASCII.
-        let text = String::from_utf8_lossy(&bytes);
-        let (size, pixels) = Cube::parse(path, text.as_ref())?.over_unit().atlas();
-        let info =
-            Info { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate: None, frames: Some(1), still: true };
-        Ok(Self { pixels, info })
+/// Opens and reads a file.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`; those of [`Cube::parse`].
+pub fn open(path: &Path) -> Result<StillReader> {
+    let failed = |error| Error::from_io("read", path.display(), error);
+    let mut bytes = Vec::new();
+    super::open_file(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let detail = format!("{}: more than 1 GiB: no table of 256 entries a side is so large", path.display());
+        return Err(Error::new(ErrorKind::OutOfMemory, "read", detail));
     }
-}
-
-impl Reader for CubeReader {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-
-    fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
-        let row_bytes = self.info.size.width as usize * 4;
-        let stride = layout.planes()[0].stride_bytes as usize;
-        for (target, row) in into.plane_mut(0).chunks_mut(stride).zip(self.pixels.chunks_exact(row_bytes)) {
-            target[..row_bytes].copy_from_slice(row);
-        }
-        Ok(true)
-    }
+    // Titles come in any encoding; only they may have other than ASCII.
+    let text = String::from_utf8_lossy(&bytes);
+    let (size, pixels) = Cube::parse(path, text.as_ref())?.over_unit().atlas();
+    Ok(StillReader::new(size, pixels))
 }
 
 #[cfg(test)]

@@ -7,58 +7,45 @@ use std::path::Path;
 
 use image::ImageDecoder;
 
-use crate::buffer::Map;
-use crate::color::Color;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::Fourcc;
-use crate::layout::{Layout, MAX_DIMENSION, Size};
+use crate::layout::{MAX_DIMENSION, Size};
 
-use super::{Info, Reader};
+use super::still::StillReader;
 
 /// What decoding one picture may allocate.
 const MAX_DECODE_BYTES: u64 = 1 << 30;
 
-/// Holds one decoded picture.
-pub struct ImageReader {
-    pixels: Vec<u8>,
-    info: Info,
-}
-
-impl ImageReader {
-    /// Opens and decodes a file, whose kind is seen from its content.
-    ///
-    /// # Errors
-    /// `NotFound`, `PermissionDenied`; `InvalidInput` where it is damaged, `Unsupported` where it is of another kind,
-    /// `OutOfMemory` where it is larger than 65536 pixels a side or 1 GiB.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = super::open_file(path)?;
-        if file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
-            return Err(Error::invalid("decode", format!("{}: the file is empty", path.display())));
-        }
-        let mut reader = image::ImageReader::new(std::io::BufReader::new(file))
-            .with_guessed_format()
-            .map_err(|error| Error::from_io("read", path.display(), error))?;
-        let mut limits = image::Limits::default();
-        limits.max_image_width = Some(MAX_DIMENSION);
-        limits.max_image_height = Some(MAX_DIMENSION);
-        limits.max_alloc = Some(MAX_DECODE_BYTES);
-        reader.limits(limits.clone());
-        let mut size = None;
-        let decode = || {
-            let mut decoder = reader.into_decoder()?;
-            let (width, height) = decoder.dimensions();
-            size = Some(Size::new(width, height));
-            limits.reserve(decoder.total_bytes())?;
-            decoder.set_limits(limits)?;
-            image::DynamicImage::from_decoder(decoder)
-        };
-        let decoded = decode();
-        let picture = decoded.map_err(|error| decode_error(path, size, error))?.into_rgba8();
-        let size = Size::new(picture.width(), picture.height()).check().map_err(|e| e.in_context(path.display()))?;
-        let info =
-            Info { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate: None, frames: Some(1), still: true };
-        Ok(Self { pixels: picture.into_raw(), info })
+/// Opens and decodes a file, whose kind is seen from its content.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`; `InvalidInput` where it is damaged, `Unsupported` where it is of another kind,
+/// `OutOfMemory` where it is larger than 65536 pixels a side or 1 GiB.
+pub fn open(path: &Path) -> Result<StillReader> {
+    let file = super::open_file(path)?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
+        return Err(Error::invalid("decode", format!("{}: the file is empty", path.display())));
     }
+    let mut reader = image::ImageReader::new(std::io::BufReader::new(file))
+        .with_guessed_format()
+        .map_err(|error| Error::from_io("read", path.display(), error))?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(MAX_DIMENSION);
+    limits.max_image_height = Some(MAX_DIMENSION);
+    limits.max_alloc = Some(MAX_DECODE_BYTES);
+    reader.limits(limits.clone());
+    let mut size = None;
+    let decode = || {
+        let mut decoder = reader.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        size = Some(Size::new(width, height));
+        limits.reserve(decoder.total_bytes())?;
+        decoder.set_limits(limits)?;
+        image::DynamicImage::from_decoder(decoder)
+    };
+    let decoded = decode();
+    let picture = decoded.map_err(|error| decode_error(path, size, error))?.into_rgba8();
+    let size = Size::new(picture.width(), picture.height()).check().map_err(|e| e.in_context(path.display()))?;
+    Ok(StillReader::new(size, picture.into_raw()))
 }
 
 fn decode_error(path: &Path, size: Option<Size>, error: image::ImageError) -> Error {
@@ -81,20 +68,5 @@ fn decode_error(path: &Path, size: Option<Size>, error: image::ImageError) -> Er
         ErrorKind::InvalidInput => ours.with_hint("the file is cut or damaged"),
         ErrorKind::Unsupported => ours.with_hint("read are PNG, JPEG, PBM, PGM, PPM and PAM"),
         _ => ours,
-    }
-}
-
-impl Reader for ImageReader {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-
-    fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
-        let row_bytes = self.info.size.width as usize * 4;
-        let stride = layout.planes()[0].stride_bytes as usize;
-        for (target, row) in into.plane_mut(0).chunks_mut(stride).zip(self.pixels.chunks_exact(row_bytes)) {
-            target[..row_bytes].copy_from_slice(row);
-        }
-        Ok(true)
     }
 }

@@ -279,6 +279,12 @@ impl Client {
         self.connection.as_ref().map(|connection| connection.server)
     }
 
+    /// What to wait on in a poll loop: readable where [`Client::next`] has something to do. `None` while there is no
+    /// connection.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.connection.as_ref().map(|connection| connection.outlet.socket.as_fd())
+    }
+
     /// Reads until the caps are known, for callers that make room before the first frame. `false` where the stream ended
     /// or nothing came within `timeout`.
     ///
@@ -375,16 +381,6 @@ impl Client {
                 Err(error)
             }
         }
-    }
-}
-
-impl AsFd for Client {
-    /// Readable where [`Client::next`] has something to do.
-    ///
-    /// # Panics
-    /// Where there is no connection.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.as_ref().expect("connected").outlet.socket.as_fd()
     }
 }
 
