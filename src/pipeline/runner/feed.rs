@@ -21,7 +21,7 @@ use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
-use super::super::description::Filter;
+use super::super::description::{Filter, Optimize};
 use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
 use super::super::source::{Info, Opened, unpack};
@@ -367,7 +367,7 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         let samplings = vec![nearest; textures.len()];
         let (color, size) = (info.color, info.size);
         let input = PassInput { name: "picture".into(), binding, color, size, samplings, convert: None };
-        let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
+        let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], Optimize::ALL)?;
         let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
         target.bind(gl)?;
         pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0, step_seconds: 0.0 })?;

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{Gl, InputBinding};
 
-use super::super::description::{Filter, Step};
+use super::super::description::Filter;
 use super::super::graph::Feed;
 use super::super::parameters::ParameterSet;
 use super::super::pass::{self, Pass, PassInput};
@@ -173,6 +173,5 @@ pub(super) fn input(
 pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<Pass> {
     let node = &plan.graph.passes[index];
     let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
-    let highp = plan.optimize.has(Step::Precision);
-    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], highp)
+    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], plan.optimize)
 }
