@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+pub mod layout;
 pub mod optimize;
 pub mod pass;
 #[cfg(feature = "schema")]
@@ -25,6 +26,7 @@ mod schema;
 mod spanned;
 pub mod value;
 
+pub use layout::LayoutKeys;
 pub use optimize::{Optimize, Step};
 pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
 pub use spanned::Spanned;
@@ -271,6 +273,9 @@ pub struct Pass {
     /// YUV formats: what the planes' numbers mean; chroma is filtered to `siting`. Default: as guessed from the size.
     #[serde(default)]
     pub color: ColorKeys,
+    /// How the target lies in memory, for the hardware that takes it (an encoder, a display): joined with what the GPU
+    /// and the CPU need. Where no allocator can, the run fails. Default: what the GPU needs.
+    pub layout: Option<Spanned<LayoutKeys>>,
     /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,

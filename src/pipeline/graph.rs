@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::color::Color;
 use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
 use super::description::{ColorKeys, Description, Filter, PassSize, Wrap, did_you_mean};
 use super::sink;
@@ -52,6 +52,8 @@ pub struct PassNode {
     pub fourcc: Fourcc,
     /// What the description says of the target's numbers.
     pub color_keys: ColorKeys,
+    /// What is wanted of the target's memory.
+    pub layout: Constraints,
     /// How inputs are read between pixels.
     pub filter: Filter,
     /// What is done.
@@ -79,6 +81,7 @@ impl PassNode {
             inputs: vec![("picture".into(), Feed::Source(source))],
             fourcc: Fourcc::ABGR8888,
             color_keys: ColorKeys::default(),
+            layout: Constraints::NONE,
             filter: Filter::Linear,
             filters: Vec::new(),
             kind: Kind::Copy,
@@ -389,6 +392,7 @@ impl Builder<'_> {
             inputs,
             fourcc,
             color_keys: pass.color,
+            layout: keys::layout(self.description, name, pass)?,
             filter: pass.filter,
             kind,
             wrap: pass.wrap.as_ref().map_or(Wrap::Clamp, |wrap| *wrap.get_ref()),

@@ -299,6 +299,7 @@ impl Plan {
             rate: self.rate,
             frames: self.end.map(|end| end - self.start),
             held: self.graph.held(pass),
+            layout: self.graph.passes[pass].layout,
         }
     }
 

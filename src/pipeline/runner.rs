@@ -241,6 +241,7 @@ impl<'a> Job<'a> {
                 rate,
                 frames: end.map(|end| end - start),
                 held: graph.held(pass),
+                layout: graph.passes[pass].layout,
             })
             .collect();
         let mut staged = staged;

@@ -19,11 +19,11 @@ use crate::fence::Fence;
 use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
 use super::super::description::{Filter, Optimize};
 use super::super::frames::FrameSet;
-use super::super::report::{Edge, Times};
+use super::super::report::{self, Edge, Times};
 use super::super::source::{BRIEF, Info, Opened, unpack};
 use super::target::tight_memory;
 use super::trial::Role;
@@ -93,6 +93,7 @@ impl<'scope> SourceFeed<'scope> {
         let zero_copy = reason.is_none();
         let copied = source.copies().map(str::to_owned);
         let reason = reason.as_ref().map(Error::to_string).or(copied);
+        let (planes, buffer_bytes) = report::layout_of(&buffers[0]);
         let edge = Edge {
             name: source.name().to_owned(),
             picture: format!("{given} {}", info.size),
@@ -102,6 +103,8 @@ impl<'scope> SourceFeed<'scope> {
             allocator: buffers[0].provenance().allocator.clone(),
             allocator_reasons: buffers[0].provenance().reasons.clone(),
             buffers: buffers.len(),
+            planes,
+            buffer_bytes,
             reason,
             ..Edge::default()
         };
@@ -431,8 +434,9 @@ fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
     // Where the CPU draws it is busy with that: nothing is gained by reading or uploading further ahead.
     let is_software = gl.caps().is_software;
     let count = if is_software { count.min(2) } else { count };
-    let buffers =
-        (0..count).map(|_| tight_memory(job.device, info.size, info.fourcc)).collect::<Result<Vec<Buffer>>>()?;
+    let buffers = (0..count)
+        .map(|_| tight_memory(job.device, info.size, info.fourcc, Constraints::NONE))
+        .collect::<Result<Vec<Buffer>>>()?;
     let sets = if info.still || is_software { 1 } else { 2 };
     let mut textures = Vec::new();
     for _ in 0..sets {

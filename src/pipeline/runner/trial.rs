@@ -17,7 +17,7 @@ use crate::egl::{Context, Display};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::gles::Gl;
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
 use super::super::description::Rate;
 use super::super::sink::Shape;
@@ -158,7 +158,8 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
         }
         Role::Target => {
             let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
-            let shape = Shape { size, fourcc, color, rate: Rate::DEFAULT, frames: Some(1), held: 0 };
+            let shape =
+                Shape { size, fourcc, color, rate: Rate::DEFAULT, frames: Some(1), held: 0, layout: Constraints::NONE };
             target::import_kind(&gl, device, &shape, 0, allocator, || Ok(())).map(|_| ())
         }
     }
