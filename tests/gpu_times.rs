@@ -12,7 +12,7 @@ mod common;
 const SHADER: &str = "uniform float steps;
 vec4 pixel(vec2 uv) {
     float x = uv.x;
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 100; i++) {
         if (float(i) >= steps) break;
         x = fract(sin(x * 12.9898 + uv.y) * 43.5453);
     }
@@ -25,13 +25,13 @@ optimize = false
 
 [pass.much]
 shader = \"steps.frag\"
-size = \"192x192\"
-uniforms = { steps = 400 }
+size = \"96x64\"
+uniforms = { steps = 100 }
 
 [pass.little]
 shader = \"steps.frag\"
-size = \"192x192\"
-uniforms = { steps = 4 }
+size = \"96x64\"
+uniforms = { steps = 1 }
 
 [sink.much]
 input = \"much\"
