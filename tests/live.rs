@@ -513,6 +513,15 @@ fn watched_passes_that_share_textures_change_without_a_missing_frame() {
     folder.write("gain.frag", &gain("s.r"));
     // Four turns of 1 - x, of alpha, blue and green too: the number is what it was.
     run.until(51, &[153]);
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return source(uv.yx); }\n");
+    run.until_said("reloaded: b, d, f, g", 51);
+    // A parameter reaches every pass that takes it in the same frame: the mean of 0.6 and 0.6 is 0.6, twice.
+    folder.write("p.toml", &text.replace("\"gain.frag\"", "\"gain.frag\"\nuniforms = { level = \"$level\" }"));
+    run.until_said("goes on with what it had", 51);
+    folder.write("gain.frag", &format!("uniform float level;\n{}", gain("0.5 * (s.r + level)")));
+    run.until_said("reloaded: c, e", 51);
+    assert_eq!(control(&folder, &["set", "level", "0.6"]).0, 0);
+    run.until(153, &[51]);
     assert_eq!(control(&folder, &["stop"]).0, 0);
     assert_eq!(run.end().0, 0);
 }
