@@ -768,7 +768,6 @@ fn ffmpeg_and_gstreamer_read_our_nv12() {
 #[test]
 fn zimg_sees_the_same_colours() {
     let folder = Folder::new("zimg");
-    let size = Size::new(64, 32);
     let (width, height) = (64usize, 32usize);
     let name = |file: &str| folder.file(file).display().to_string();
     // Codes of limited range, so that nothing is cut off that one side keeps.
