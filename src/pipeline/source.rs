@@ -4,6 +4,8 @@
 //! Not here: buffers and threads (`runner`), what the numbers mean to a shader (`gles::yuv`).
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::buffer::Map;
@@ -30,6 +32,12 @@ pub(crate) use input::{Input, Rows};
 pub use input::{is_stdin, is_stream};
 use pace::Pacer;
 use unpack::Unpacking;
+
+/// How often whoever waits for others looks whether the run is to end.
+pub(super) const BRIEF: Duration = Duration::from_millis(100);
+
+/// Set to true, nobody waits for a stream any more: reads that have to fail with `Interrupted`.
+pub type Stop = Arc<AtomicBool>;
 
 /// What a source's pictures are.
 #[derive(Clone, Debug)]
@@ -101,7 +109,15 @@ impl Opened {
     /// # Errors
     /// `Config` for keys that do not fit together; those of the file.
     pub fn open(description: &Description, name: &str, source: &Source) -> Result<Self> {
-        let reader = keys::reader(description, name, source)?;
+        Self::open_until(description, name, source, &Stop::default())
+    }
+
+    /// As [`Opened::open`]; it and what is read later wait for a stream until `stop` is set at most.
+    ///
+    /// # Errors
+    /// As [`Opened::open`]; `Interrupted`.
+    pub fn open_until(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Self> {
+        let reader = keys::reader(description, name, source, stop)?;
         let mut info = reader.info().clone();
         info.rate = source.rate.map(|rate| rate.0).or(info.rate);
         let is_yuv = info.fourcc.format()?.is_yuv();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::layout::{Layout, Size};
 
-use super::{Info, Reader};
+use super::{Info, Reader, Stop};
 
 mod animation;
 pub mod decode;
@@ -67,8 +67,8 @@ pub fn open_all(files: Vec<PathBuf>, options: Options) -> Result<Box<dyn Reader>
 ///
 /// # Errors
 /// As [`open`]; `InvalidInput` where the stream is empty.
-pub fn open_stream(path: &Path, options: Options) -> Result<Box<dyn Reader>> {
-    Ok(Box::new(stream::StreamReader::open(path, options)?))
+pub fn open_stream(path: &Path, options: Options, stop: &Stop) -> Result<Box<dyn Reader>> {
+    Ok(Box::new(stream::StreamReader::open(path, options, stop)?))
 }
 
 /// What pictures of image files are.

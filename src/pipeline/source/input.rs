@@ -5,11 +5,18 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Opens a file, not a folder.
+use super::{BRIEF, Stop};
+
+/// Opens a file, not a folder. Of a fifo this does not wait for the other end: who reads it does.
 pub(in crate::pipeline) fn open_file(path: &Path) -> Result<File> {
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
     let failed = |error| {
         let error = Error::from_io("open", path.display(), error);
         match error.kind() {
@@ -17,7 +24,9 @@ pub(in crate::pipeline) fn open_file(path: &Path) -> Result<File> {
             _ => error,
         }
     };
-    let file = File::open(path).map_err(failed)?;
+    let is_fifo = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let flags = if is_fifo { nix::libc::O_NONBLOCK } else { 0 };
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(Error::invalid("open", format!("{}: is a directory", path.display())));
     }
@@ -46,22 +55,28 @@ pub(crate) struct Input {
 }
 
 /// What has been taken from a stream and not yet been used.
-#[derive(Default)]
 struct Stream {
     /// Position of the first byte of `ahead`.
     at: u64,
     ahead: Vec<u8>,
+    stop: Stop,
+}
+
+impl Stream {
+    fn new(stop: &Stop) -> Self {
+        Self { at: 0, ahead: Vec::new(), stop: stop.clone() }
+    }
 }
 
 impl Input {
-    /// Opens a regular file; or a stream, where this blocks until there is a writer.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens a regular file or a stream, which nobody waits for once `stop` is set.
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self> {
         if is_stdin(path) {
-            return Self::standard_input();
+            return Self::standard_input(stop);
         }
         let file = open_file(path)?;
         if is_stream(path) {
-            return Ok(Self { file, path: path.to_owned(), len_bytes: None, stream: Some(Stream::default()) });
+            return Ok(Self { file, path: path.to_owned(), len_bytes: None, stream: Some(Stream::new(stop)) });
         }
         let metadata = file.metadata().map_err(|error| Error::from_io("fstat", path.display(), error))?;
         if !metadata.is_file() {
@@ -71,7 +86,7 @@ impl Input {
         Ok(Self { file, path: path.to_owned(), len_bytes: Some(metadata.len()), stream: None })
     }
 
-    fn standard_input() -> Result<Self> {
+    fn standard_input(stop: &Stop) -> Result<Self> {
         use std::io::IsTerminal;
         use std::os::fd::AsFd;
         let stdin = std::io::stdin();
@@ -80,7 +95,7 @@ impl Input {
             return Err(error.with_hint("cat clip.y4m | darkframe run …"));
         }
         let fd = stdin.as_fd().try_clone_to_owned().map_err(|error| Error::from_io("dup", "standard input", error))?;
-        Ok(Self { file: fd.into(), path: "standard input".into(), len_bytes: None, stream: Some(Stream::default()) })
+        Ok(Self { file: fd.into(), path: "standard input".into(), len_bytes: None, stream: Some(Stream::new(stop)) })
     }
 
     /// As errors name it.
@@ -166,8 +181,46 @@ impl Input {
     /// The next bytes of the stream, until `into` is full or it ends; `at` is for errors.
     fn read_on(&mut self, at: u64, into: &mut [u8]) -> Result<usize> {
         let mut file = &self.file;
-        fill(into, |rest, _| std::io::Read::read(&mut file, rest))
-            .map_err(|(done, error)| self.failed(at + done, error))
+        let mut interrupted = false;
+        let read = fill(into, |rest, _| {
+            // A writer that is silent, or has not come yet, is not waited for in read(2), which no flag ends.
+            while !self.has_more(BRIEF)? {
+                if self.stream.as_ref().is_some_and(|stream| stream.stop.load(Ordering::Relaxed)) {
+                    interrupted = true;
+                    return Ok(0);
+                }
+            }
+            std::io::Read::read(&mut file, rest)
+        });
+        let got = read.map_err(|(done, error)| self.failed(at + done, error))?;
+        match interrupted {
+            true => {
+                let detail = format!("{}: at byte {}: the run was ended", self.path.display(), at + got as u64);
+                Err(Error::new(ErrorKind::Interrupted, "read", detail))
+            }
+            false => Ok(got),
+        }
+    }
+
+    /// Waits until a stream has given something, or has ended, at most `timeout`.
+    fn has_more(&self, timeout: Duration) -> std::io::Result<bool> {
+        use std::os::fd::AsFd;
+        let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
+            Ok(count) => Ok(count > 0),
+            Err(nix::errno::Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// As [`Reader::ready`].
+    pub fn ready(&self, timeout: Duration) -> Result<bool> {
+        match &self.stream {
+            Some(stream) if stream.ahead.is_empty() => {
+                self.has_more(timeout).map_err(|error| self.failed(stream.at, error))
+            }
+            _ => Ok(true),
+        }
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> Result<usize> {
@@ -210,7 +263,7 @@ fn fill(
         match read(&mut into[done..], done as u64) {
             Ok(0) => break,
             Ok(count) => done += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err((done as u64, error)),
         }
     }

@@ -12,7 +12,7 @@ use crate::layout::Size;
 use super::super::description::{Description, Fit, Orientation, Profile, Rate, Source, SourceKind};
 use super::image::{self, Framing, list};
 use super::input::{is_stdin, is_stream};
-use super::{Reader, cube, name_span, pattern, raw, unixfd, y4m};
+use super::{Reader, Stop, cube, name_span, pattern, raw, unixfd, y4m};
 
 /// Keys that only some kinds of source have, with their places.
 type Given = [(&'static str, Option<Range<usize>>)];
@@ -21,11 +21,12 @@ struct Keys<'a> {
     description: &'a Description,
     name: &'a str,
     source: &'a Source,
+    stop: &'a Stop,
 }
 
 /// The reader that the keys ask for.
-pub(super) fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<dyn Reader>> {
-    let keys = Keys { description, name, source };
+pub(super) fn reader(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Box<dyn Reader>> {
+    let keys = Keys { description, name, source, stop };
     if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
         return keys.unixfd();
     }
@@ -183,7 +184,7 @@ impl Keys<'_> {
             SourceKind::Cube if stream => {
                 Err(self.error("file", "tables are read from files, not from streams", file.span()))
             }
-            SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path, source.color.range)?)),
+            SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path, source.color.range, self.stop)?)),
             SourceKind::Image => self.images(folder, file.get_ref(), stream),
             SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
             // Opened above.
@@ -220,7 +221,7 @@ impl Keys<'_> {
         };
         let options = image::Options { decoding, framing };
         if stream {
-            return image::open_stream(&self.description.resolve(file), options);
+            return image::open_stream(&self.description.resolve(file), options, self.stop);
         }
         match list::find(folder, file)? {
             list::Files::One(path) => image::open(&path, options),
@@ -251,7 +252,7 @@ impl Keys<'_> {
             header_bytes: source.header_bytes,
         })
         .map_err(|error| self.error(error.op(), error.detail(), span))?;
-        Ok(Box::new(raw::RawReader::open(path, layout)?))
+        Ok(Box::new(raw::RawReader::open(path, layout, self.stop)?))
     }
 }
 

@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(pacer.due(at(400_000_000)), at(400_000_000));
         assert_eq!(pacer.late(), 1);
         // The clock did not stop: number 29 is due where it always was.
-        (5..29).for_each(|_| drop(pacer.due(at(400_000_000))));
+        assert!((5..29).all(|_| pacer.due(at(400_000_000)) >= at(400_000_000)));
         assert_eq!(pacer.due(at(400_000_000)), at(967_633_333));
     }
 }

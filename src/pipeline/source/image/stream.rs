@@ -5,12 +5,13 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::buffer::Map;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 
-use super::super::{Info, Input, Reader};
+use super::super::{Info, Input, Reader, Stop};
 use super::{Options, Picture, check_size, decode, info, put};
 
 /// What one encoded picture may have.
@@ -33,8 +34,8 @@ pub struct StreamReader {
 
 impl StreamReader {
     /// Reads the first picture.
-    pub fn open(path: &Path, options: Options) -> Result<Self> {
-        let input = Input::open(path)?;
+    pub fn open(path: &Path, options: Options, stop: &Stop) -> Result<Self> {
+        let input = Input::open(path, stop)?;
         let (next, notes) = ((0, None), Vec::new());
         let mut reader = Self { input, at: 0, options, info: info(crate::layout::Size::new(1, 1)), next, notes };
         let Some(first) = reader.picture()? else {
@@ -170,6 +171,13 @@ impl StreamReader {
 impl Reader for StreamReader {
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn ready(&mut self, timeout: Duration) -> Result<bool> {
+        match self.next.1 {
+            Some(_) => Ok(true),
+            None => self.input.ready(timeout),
+        }
     }
 
     fn read(&mut self, index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
