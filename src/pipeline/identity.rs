@@ -39,6 +39,10 @@ pub fn of(description: &Description, plan: &Plan) -> Result<BTreeMap<String, Str
         sum.update(shader.text.as_bytes());
         parts.insert(format!("the shader of pass {}", node.name), sum.finish());
     }
+    for (name, model) in &plan.models {
+        let sums = model.files.iter().map(|file| file_checksum(file)).collect::<Result<Vec<_>>>()?;
+        parts.insert(format!("the model of pass {name}"), Checksum::of(sums.join(" ").as_bytes()));
+    }
     for name in &plan.graph.sources {
         if let Some(file) = &description.sources[name.as_str()].file {
             let path = description.resolve(file.get_ref());

@@ -355,7 +355,7 @@ fn kind_of(path: &Path) -> Option<SourceKind> {
 }
 
 /// Opens a file, not a folder.
-fn open_file(path: &Path) -> Result<File> {
+pub(in crate::pipeline) fn open_file(path: &Path) -> Result<File> {
     let failed = |error| {
         let error = Error::from_io("open", path.display(), error);
         match error.kind() {

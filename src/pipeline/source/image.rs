@@ -25,13 +25,26 @@ pub fn open(path: &Path) -> Result<StillReader> {
     if file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
         return Err(Error::invalid("decode", format!("{}: the file is empty", path.display())));
     }
-    let mut reader = image::ImageReader::new(std::io::BufReader::new(file))
+    let (size, pixels) = decode(path, std::io::BufReader::new(file), MAX_DECODE_BYTES)?;
+    Ok(StillReader::new(size, pixels))
+}
+
+/// Decodes a picture to bytes R, G, B, A; `path` is for errors. Decoding may allocate `max_bytes`.
+///
+/// # Errors
+/// As [`open`].
+pub(in crate::pipeline) fn decode(
+    path: &Path,
+    bytes: impl std::io::BufRead + std::io::Seek,
+    max_bytes: u64,
+) -> Result<(Size, Vec<u8>)> {
+    let mut reader = image::ImageReader::new(bytes)
         .with_guessed_format()
         .map_err(|error| Error::from_io("read", path.display(), error))?;
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(MAX_DIMENSION);
     limits.max_image_height = Some(MAX_DIMENSION);
-    limits.max_alloc = Some(MAX_DECODE_BYTES);
+    limits.max_alloc = Some(max_bytes);
     reader.limits(limits.clone());
     let mut size = None;
     let decode = || {
@@ -45,7 +58,7 @@ pub fn open(path: &Path) -> Result<StillReader> {
     let decoded = decode();
     let picture = decoded.map_err(|error| decode_error(path, size, error))?.into_rgba8();
     let size = Size::new(picture.width(), picture.height()).check().map_err(|e| e.in_context(path.display()))?;
-    Ok(StillReader::new(size, picture.into_raw()))
+    Ok((size, picture.into_raw()))
 }
 
 fn decode_error(path: &Path, size: Option<Size>, error: image::ImageError) -> Error {
