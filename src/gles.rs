@@ -18,6 +18,7 @@ pub mod program;
 pub mod program_cache;
 pub mod readback;
 pub mod texture;
+pub mod timer;
 pub mod yuv;
 
 pub use depth_target::{DepthTarget, max_samples};
@@ -29,4 +30,5 @@ pub use program::{Program, ProgramSource, ShaderVersion};
 pub use program_cache::ProgramCache;
 pub use readback::{PackRing, read_pixels};
 pub use texture::{Filter, Renderbuffer, Texture, TextureOptions, TextureTarget, Wrap};
+pub use timer::Timer;
 pub use yuv::{Input, InputBinding, PlaneView, PlaneWay, PlaneWriter};

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use darkframe::pipeline::Description;
 use darkframe::pipeline::plan::Plan;
 
+#[path = "live/metrics.rs"]
+mod metrics;
+
 /// A folder of its own, removed at the end.
 struct Folder(PathBuf);
 
@@ -188,7 +191,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 impl Endless {
     fn start(folder: &Folder, arguments: &[&str]) -> Option<Self> {
-        folder.write("p.toml", ENDLESS);
+        Self::start_with(folder, ENDLESS, arguments)
+    }
+
+    fn start_with(folder: &Folder, pipeline: &str, arguments: &[&str]) -> Option<Self> {
+        folder.write("p.toml", pipeline);
         folder.write("level.frag", NUMBERED);
         let arguments = [&["run", "p.toml"], arguments].concat();
         let mut command = folder.command(&arguments);
@@ -449,46 +456,72 @@ fn watched_shaders_change_without_a_missing_frame() {
     assert!(!lines.iter().any(|line| line.contains("levle")), "said twice: {lines:?}");
 }
 
-/// Reads metrics with the parser of Prometheus's own client, and prints each sample as a line: name, labels, value.
-const PARSE: &str = "import sys
-from prometheus_client.parser import text_string_to_metric_families
-for family in text_string_to_metric_families(open(sys.argv[1]).read()):
-    for s in family.samples:
-        print(family.type, s.name, ','.join(f'{k}={v}' for k, v in sorted(s.labels.items())), repr(s.value), sep=';')
-";
-
+/// Passes that a plan draws into textures of others, and would fuse where nothing is edited.
 #[test]
-fn metrics_are_what_prometheus_reads() {
-    let folder = Folder::new("metrics");
-    let Some(run) = Endless::start(&folder, &["--metrics", "m.prom", "--control", "c.sock", "--set", "level=0.5"])
-    else {
-        return;
+fn watched_passes_that_share_textures_change_without_a_missing_frame() {
+    let folder = Folder::new("reuse");
+    // Reads another pixel, so that its input is stored.
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return source(uv.yx); }\n");
+    let gain =
+        |expression: &str| format!("vec4 pixel(vec2 uv) {{ vec4 s = source(); return vec4({expression}, s.gba); }}\n");
+    folder.write("gain.frag", &gain("s.r"));
+    let pass = |name: &str, shader: &str, from: &str| {
+        format!("[pass.{name}]\nshader = \"{shader}.frag\"\ninputs = {{ source = \"{from}\" }}\n\n")
     };
-    control(&folder, &["stop"]);
-    let drawn = {
-        let mut run = run;
-        while run.frame().is_some() {}
-        assert_eq!(run.child.wait().unwrap().code(), Some(0));
-        run.next
-    };
-    let parsed = Command::new("/usr/bin/python3").arg("-c").arg(PARSE).arg(folder.path("m.prom")).output().unwrap();
-    let said = String::from_utf8_lossy(&parsed.stderr).into_owned();
-    if said.contains("No module named 'prometheus_client'") {
-        println!("SKIP metrics: python3-prometheus-client is not installed (scripts/setup test)");
-        return;
-    }
-    assert!(parsed.status.success(), "{said}");
-    let text = String::from_utf8_lossy(&parsed.stdout).into_owned();
-    let value = |start: &str| -> f64 {
-        let line = text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"));
-        line.rsplit(';').next().unwrap().parse().unwrap()
-    };
-    // The parser knows a counter by its family's name, without _total.
-    assert_eq!(value("counter;darkframe_frames_total;"), f64::from(drawn));
-    assert_eq!(value("counter;darkframe_pictures_total;sink=out"), f64::from(drawn));
-    assert_eq!(value("gauge;darkframe_parameter;component=0,name=level"), 0.5);
-    assert_eq!(value("summary;darkframe_pass_submit_seconds_count;pass=level"), f64::from(drawn));
-    let p99 = value("summary;darkframe_work_seconds;quantile=0.99,sink=out");
-    assert!(p99 > 0.0 && p99 < 60.0, "{p99}");
-    assert_eq!(value("gauge;darkframe_run_info;"), 1.0);
+    let chain = [
+        pass("b", "turn", "level"),
+        pass("c", "gain", "b"),
+        pass("d", "turn", "c"),
+        pass("e", "gain", "d"),
+        pass("f", "turn", "e"),
+        pass("g", "turn", "f"),
+    ];
+    let (head, sink) = ENDLESS.split_at(ENDLESS.find("[sink.out]").unwrap());
+    let text = format!("{head}{}{}", chain.concat(), sink.replace("\"level\"", "\"g\""));
+    folder.write("level.frag", NUMBERED);
+    let mut description = Description::parse(folder.path("p.toml"), text.as_str()).unwrap();
+    let plan = Plan::new(&description, None).unwrap();
+    assert!(plan.parts.iter().any(|parts| parts.len() > 1), "nothing is fused: {:?}", plan.parts);
+    // As `--watch` draws it.
+    description.optimize = "nearest,precision,reuse".parse().unwrap();
+    let shared = Plan::new(&description, None).unwrap().reused;
+    assert!(shared.iter().flatten().count() >= 4, "{shared:?}");
+
+    let Some(mut run) = Endless::start_with(&folder, &text, &["--watch", "--control", "c.sock"]) else { return };
+    assert_eq!(run.frame(), Some(51));
+    // Two passes of one shader, both drawing over what others drew: 51 turned over twice is 51.
+    folder.write("gain.frag", &gain("s.r + 0.2"));
+    run.until(153, &[51]);
+    run.until_said("reloaded: c, e", 153);
+    (0..100).for_each(|_| assert_eq!(run.frame(), Some(153)));
+    folder.write("gain.frag", &gain("s.red"));
+    let line = run.until_said("gain.frag:1:", 153);
+    assert!(line.contains("red"), "{line}");
+    run.until_said("goes on with what it had", 153);
+    (0..100).for_each(|_| assert_eq!(run.frame(), Some(153)));
+    // The last good one is the whole of it: half of an edit of two shaders is not taken.
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return 1.0 - source(uv.yx); }\n");
+    let asked = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| control(&folder, &["reload"]));
+        while !asked.is_finished() {
+            assert_eq!(run.frame(), Some(153));
+        }
+        asked.join().unwrap()
+    });
+    assert!(asked.0 == 1 && asked.2.contains("gain.frag:1:"), "{asked:?}");
+    (0..100).for_each(|_| assert_eq!(run.frame(), Some(153)));
+    folder.write("gain.frag", &gain("s.r"));
+    // Four turns of 1 - x, of alpha, blue and green too: the number is what it was.
+    run.until(51, &[153]);
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return source(uv.yx); }\n");
+    run.until_said("reloaded: b, d, f, g", 51);
+    // A parameter reaches every pass that takes it in the same frame: the mean of 0.6 and 0.6 is 0.6, twice.
+    folder.write("p.toml", &text.replace("\"gain.frag\"", "\"gain.frag\"\nuniforms = { level = \"$level\" }"));
+    run.until_said("goes on with what it had", 51);
+    folder.write("gain.frag", &format!("uniform float level;\n{}", gain("0.5 * (s.r + level)")));
+    run.until_said("reloaded: c, e", 51);
+    assert_eq!(control(&folder, &["set", "level", "0.6"]).0, 0);
+    run.until(153, &[51]);
+    assert_eq!(control(&folder, &["stop"]).0, 0);
+    assert_eq!(run.end().0, 0);
 }

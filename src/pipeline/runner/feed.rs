@@ -14,7 +14,7 @@ use crate::buffer::{Access, Buffer};
 use crate::color::{Color, probe};
 use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
 use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
@@ -24,15 +24,13 @@ use crate::layout::Size;
 use super::super::description::Filter;
 use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
-use super::super::source::{Info, Opened, unpack};
+use super::super::source::{BRIEF, Info, Opened, unpack};
 use super::target::tight_memory;
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
-/// How often a source that waits for others looks whether the run is to end.
-const BRIEF: Duration = Duration::from_millis(100);
 
 /// A buffer that may be filled again, behind the fence.
 struct Free {
@@ -252,6 +250,7 @@ impl Reading<'_> {
             let message = match read() {
                 Ok(true) => Ok(slot),
                 Ok(false) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
             };
             let failed = message.is_err();

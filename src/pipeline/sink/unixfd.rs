@@ -53,7 +53,7 @@ impl Share {
         };
         let address = socket.get_ref().parse().map_err(|error| wrong(key("socket"), socket.span(), error))?;
         let mut options = Options { stream: name.to_owned(), max_clients: DEFAULT_MAX_CLIENTS, ..Options::default() };
-        options.when_full = match sink.when_full {
+        options.when_full = match sink.when_full.as_ref().map_or_else(Default::default, |given| *given.get_ref()) {
             description::WhenFull::Block => WhenFull::Wait,
             description::WhenFull::DropOldest => WhenFull::DropOldest,
             description::WhenFull::DropNewest => WhenFull::DropNewest,
