@@ -349,22 +349,32 @@ fn automatic_cameras_frame_the_model() {
 /// Red on its front, and what is there.
 const RED: [f64; 4] = [1.0, 0.0, 0.0, 1.0];
 
+/// A node that mirrors its mesh does not turn it inside out (glTF 2.0, 3.7.4).
 #[test]
-fn backs_are_culled_and_mirrored_nodes_are_not() {
+fn backs_are_culled_in_mirrors_too() {
     let folder = Folder::new("cull");
+    // The lower left half of the picture.
+    let front = [QUAD[0], QUAD[1], QUAD[2]];
     let back = [QUAD[0], QUAD[2], QUAD[1]];
-    for (double_sided, scale, is_seen) in [(false, 1, false), (true, 1, true), (false, -1, true), (true, -1, true)] {
+    for (corners, double_sided, scale, is_seen) in [
+        (front, false, 1, true),
+        (front, false, -1, true),
+        (back, false, 1, false),
+        (back, false, -1, false),
+        (back, true, 1, true),
+        (back, true, -1, true),
+    ] {
         let mut file = File::new();
-        let material =
-            file.material(json!({ "doubleSided": double_sided, "pbrMetallicRoughness": { "baseColorFactor": RED } }));
-        file.triangles(&back, material);
+        let factor = json!({ "baseColorFactor": RED });
+        let material = file.material(json!({ "doubleSided": double_sided, "pbrMetallicRoughness": factor }));
+        file.triangles(&corners, material);
         file.json["nodes"][0]["scale"] = json!([scale, 1, 1]);
         file.write(&folder.0);
         let Some(pictures) = folder.draw("light = [0, 0, 1], ambient = 0", "", (8, 8), 1) else { return };
-        // Lower left corner of the triangle, or its mirror image. Backs are lit like fronts.
+        // Backs are lit like fronts.
         let at = pictures[0].get_pixel(if scale == 1 { 2 } else { 5 }, 5).0;
         let expected = if is_seen { [255, 0, 0, 255] } else { [0; 4] };
-        assert_eq!(at, expected, "doubleSided {double_sided}, scale {scale}");
+        assert_eq!(at, expected, "{corners:?}, doubleSided {double_sided}, scale {scale}");
     }
 }
 

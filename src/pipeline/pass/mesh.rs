@@ -361,7 +361,7 @@ impl MeshPass {
             {
                 texture.bind(gl, base_unit)?;
             }
-            // The projection turns y round, and a mirroring node turns the triangles round once more.
+            // The projection turns y round; in a mirror triangles go round the other way, and fronts stay fronts.
             let mirrored = DMat3::from_mat4(place).determinant() < 0.0;
             let surface = Surface {
                 front: if mirrored { Sides::CounterClockwise } else { Sides::Clockwise },
