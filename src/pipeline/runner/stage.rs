@@ -81,9 +81,7 @@ impl Stage {
         let is_read =
             plan.graph.passes.iter().flat_map(|pass| &pass.inputs).any(|(_, feed)| feed.pass() == Some(index));
         if node.kind == Kind::Shadertoy && !is_read {
-            if let Drawer::Full(pass) = &pass {
-                pass.set_opaque(gl)?;
-            }
+            pass.set_opaque(gl)?;
             if let Some(again) = &again {
                 again.pass.set_opaque(gl)?;
             }
@@ -190,6 +188,15 @@ impl Drawer {
             Self::Full(pass) => pass.assign(gl, settings),
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.assign(gl, settings),
+        }
+    }
+
+    /// Shadertoy shaders: alpha is 1, whatever they write.
+    fn set_opaque(&self, gl: &Gl) -> Result<()> {
+        match self {
+            Self::Full(pass) => pass.set_opaque(gl),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(_) => Ok(()),
         }
     }
 
