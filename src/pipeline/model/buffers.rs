@@ -10,6 +10,7 @@ use gltf::json;
 
 use crate::error::{Error, Result};
 use crate::pipeline::source;
+use crate::pipeline::source::image::decode::{Decoding, decode};
 
 use super::{MAX_FILE_BYTES, Picture, invalid, too_much, unsupported};
 
@@ -23,7 +24,7 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return Err(invalid(path, "it is no plain file"));
     }
-    let file = source::open_file(path)?;
+    let file = source::input::open_file(path)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.len() > MAX_FILE_BYTES {
         return Err(too_much(path, format!("{} bytes; files of models end at 1 GiB", metadata.len())));
@@ -156,8 +157,10 @@ impl Decoder {
             (None, None) => return Err(invalid(path, format!("{what} has neither uri nor bufferView"))),
         };
         let name = PathBuf::from(format!("{}, {what}", path.display()));
-        let (size, bytes) = source::image::decode(&name, Cursor::new(bytes), self.left)?;
-        self.left = self.left.saturating_sub(bytes.len() as u64);
-        Ok(Picture { size, bytes })
+        // glTF counts texels from the file's first one, and their numbers are sRGB whatever the file says of them.
+        let decoding = Decoding { upright: false, to_srgb: false, max_bytes: self.left };
+        let decoded = decode(Cursor::new(bytes), &name, &decoding)?;
+        self.left = self.left.saturating_sub(decoded.pixels.len() as u64);
+        Ok(Picture { size: decoded.size, bytes: decoded.pixels })
     }
 }
