@@ -43,7 +43,8 @@ pub fn of(description: &Description, plan: &Plan) -> Result<BTreeMap<String, Str
         parts.insert(format!("the shader of pass {}", node.name), sum.finish());
     }
     for (name, model) in &plan.models {
-        let sums = model.files.iter().map(|file| file_checksum(file)).collect::<Result<Vec<_>>>()?;
+        let checksum = |file: &std::path::PathBuf| file_checksum(file, (READ_BYTES, SAMPLE_BYTES));
+        let sums = model.files.iter().map(checksum).collect::<Result<Vec<_>>>()?;
         parts.insert(format!("the model of pass {name}"), Checksum::of(sums.join(" ").as_bytes()));
     }
     for name in &plan.graph.sources {
