@@ -25,6 +25,7 @@ use crate::gles::{
 };
 use crate::layout::Size;
 use crate::pipeline::description::{MeshKeys, Samples};
+use crate::pipeline::description::{Optimize, Step};
 use crate::pipeline::model::view::{self, View};
 use crate::pipeline::model::{AlphaMode, Material, Model, Picture, Repeat, TextureReading};
 use crate::pipeline::parameters::ParameterSet;
@@ -103,7 +104,7 @@ pub struct MeshOptions<'a> {
     pub values: &'a [Setting],
     /// The background.
     pub clear: [f32; 4],
-    /// Where the CPU draws, all precisions are the highest.
+    /// Which steps are taken: `precision` is one for the driver.
     pub optimize: Optimize,
 }
 
