@@ -27,6 +27,7 @@ use super::plan::Plan;
 use super::report::{self, Driver, Report};
 use super::resume::{JobOptions, Work};
 
+pub mod compile;
 mod deliver;
 mod feed;
 pub mod live;
@@ -221,7 +222,8 @@ impl<'a> Job<'a> {
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
             feeds.push(SourceFeed::start(scope, gl, &self, source, (draw.clone(), rate), filter)?);
         }
-        let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
+        let mut stages =
+            programs::compile(gl, &mut plan, &feeds).map_err(|error| with_place(self.description, error))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
         let (four_wide, reused) = (plan.four_wide.clone(), plan.reused.clone());
         let mut parameters = plan.parameters.clone();
@@ -451,19 +453,6 @@ impl<'a> Job<'a> {
         Err(Error::unsupported("import", refusals.join(" | ")))
     }
 
-    /// The error with the place of the key that it is about.
-    fn with_place(&self, error: Error) -> Error {
-        let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
-        let pass = key.and_then(|name| self.description.passes.get(name));
-        match pass.and_then(|pass| pass.wrap.as_ref()) {
-            Some(wrap) => {
-                let origin = &self.description.origin;
-                error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
-            }
-            None => error,
-        }
-    }
-
     /// Fails where the driver is known not to live through an import.
     fn survives(&self, role: Role, allocator: AllocatorKind, fourcc: Fourcc, size: Size) -> Result<()> {
         let Some(prover) = self.prover else { return Ok(()) };
@@ -498,4 +487,17 @@ fn so_far(facts: &Report, done: u64, begun: Instant, passes: &PassTimes) -> Repo
 /// What is known of a sink before it has written anything.
 fn sink_edge(graph: &Graph, targets: &[Target], pass: usize) -> report::Edge {
     report::Edge { input: graph.passes[pass].name.clone(), ..targets[pass].edge().cloned().unwrap_or_default() }
+}
+
+/// The error with the place of the key that it is about.
+fn with_place(description: &Description, error: Error) -> Error {
+    let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
+    let pass = key.and_then(|name| description.passes.get(name));
+    match pass.and_then(|pass| pass.wrap.as_ref()) {
+        Some(wrap) => {
+            let origin = &description.origin;
+            error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
+        }
+        None => error,
+    }
 }

@@ -336,7 +336,7 @@ pub(super) fn try_import(gl: &Gl, device: &Device, info: &Info, kind: AllocatorK
     prove(gl, info, way).map(|_| ())
 }
 
-fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
+pub(super) fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
     Ok(match info.fourcc.format()?.is_yuv() {
         true => yuv::views(info.fourcc, info.size)?,
         false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
