@@ -12,7 +12,9 @@ use crate::buffer::Map;
 use crate::color::{Color, Conversion, Primaries, Transfer};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fence::Fence;
 use crate::format::Fourcc;
+use crate::frame::Frame;
 use crate::layout::{Layout, Size};
 
 use super::description::{Convert, Description, Rate, Source, SourceKind};
@@ -45,6 +47,20 @@ pub struct Info {
     pub still: bool,
 }
 
+/// A picture where it lies: in memory of somebody else's.
+pub struct Lent {
+    /// Its memory, and the fence to wait for.
+    pub frame: Frame,
+    /// Dropped, the memory goes back.
+    pub lease: Box<dyn Lease>,
+}
+
+/// The right to read memory of somebody else's.
+pub trait Lease: Send {
+    /// The memory is read until `fence` signals, also when the lease is dropped before.
+    fn until(&self, fence: Fence);
+}
+
 /// Reads pictures into mapped buffers.
 pub trait Reader: Send {
     /// What the pictures are.
@@ -64,6 +80,19 @@ pub trait Reader: Send {
     fn ready(&mut self, timeout: Duration) -> Result<bool> {
         let _ = timeout;
         Ok(true)
+    }
+
+    /// Pictures lie in memory that the GPU may be able to sample: [`Reader::lend`] gives them.
+    fn lends(&self) -> bool {
+        false
+    }
+
+    /// The next picture where it lies, instead of [`Reader::read`]; `None` where the stream has ended.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn lend(&mut self) -> Result<Option<Lent>> {
+        Ok(None)
     }
 
     /// Why pixels are copied that are in memory already, where they are.
@@ -174,6 +203,19 @@ impl Opened {
     /// As [`Reader::read`].
     pub fn ready(&mut self, timeout: Duration) -> Result<bool> {
         self.reader.ready(timeout).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::lends`]; not where the CPU has to unpack what comes.
+    pub fn lends(&self) -> bool {
+        self.unpacking.is_none() && self.reader.lends()
+    }
+
+    /// As [`Reader::lend`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn lend(&mut self) -> Result<Option<Lent>> {
+        self.reader.lend().map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
     }
 
     /// As [`Reader::copies`].

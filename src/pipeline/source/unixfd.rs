@@ -1,6 +1,6 @@
 //! A source whose pictures come from another process, in GStreamer's unixfd protocol.
 //!
-//! In: the source's keys. Out: a [`Reader`] that copies each frame out of the other process's memory and gives it back.
+//! In: the source's keys. Out: a [`Reader`] that lends each frame's memory, or copies it, and gives it back.
 //! Not here: the protocol (`share::unixfd`).
 
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::fence::Fence;
 use crate::format::Modifier;
 use crate::layout::Layout;
 use crate::share::unixfd::Address;
-use crate::share::unixfd::client::{Client, Event, Options, Received};
+use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
 use super::super::description::Rate;
-use super::{Info, Reader};
+use super::{Info, Lease, Lent, Reader};
 
 /// How long the producer has to say what its frames are.
 const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
@@ -34,8 +34,7 @@ impl SocketReader {
     /// Connects and waits until the producer has said what its frames are.
     ///
     /// # Errors
-    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Unsupported` for frames in
-    /// tiles, which the CPU cannot copy.
+    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing.
     pub fn open(address: &Address, options: Options) -> Result<Self> {
         let mut client = Client::connect(address, options)?;
         let known = client.wait_for_caps(Some(WAIT_FOR_CAPS))?;
@@ -43,19 +42,46 @@ impl SocketReader {
             let detail = format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}");
             return Err(Error::new(ErrorKind::Timeout, "unixfd", detail).with_hint("start the producer's pipeline"));
         };
-        if caps.modifier != Modifier::LINEAR {
-            let detail = format!("{address}: frames with modifier {}: only linear ones are copied", caps.modifier);
-            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
-        }
         let rate = caps.rate.map(|(numerator, denominator)| Rate { numerator, denominator });
         let info = Info { size: caps.size, fourcc: caps.fourcc, color: caps.color, rate, frames: None, still: false };
         Ok(Self { client, address: address.clone(), info, next: None, ended: false })
     }
 }
 
+impl SocketReader {
+    /// The next frame, which is what the first was.
+    fn take(&mut self) -> Result<Option<Received>> {
+        while !self.ready(HANG)? {}
+        let Some(received) = self.next.take() else { return Ok(None) };
+        let from = received.frame.buffer.layout();
+        if (from.size, from.fourcc) != (self.info.size, self.info.fourcc) {
+            let detail = format!(
+                "{}: frames of {} {} became {} {}",
+                self.address, self.info.fourcc, self.info.size, from.fourcc, from.size
+            );
+            return Err(Error::unsupported("unixfd", detail).with_hint("run again: a run has one size and format"));
+        }
+        Ok(Some(received))
+    }
+}
+
+impl Lease for client::Lease {
+    fn until(&self, fence: Fence) {
+        client::Lease::until(self, fence);
+    }
+}
+
 impl Reader for SocketReader {
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn lends(&self) -> bool {
+        true
+    }
+
+    fn lend(&mut self) -> Result<Option<Lent>> {
+        Ok(self.take()?.map(|Received { frame, lease, .. }| Lent { frame, lease: Box::new(lease) }))
     }
 
     fn copies(&self) -> Option<&'static str> {
@@ -81,15 +107,11 @@ impl Reader for SocketReader {
     }
 
     fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
-        while !self.ready(HANG)? {}
-        let Some(Received { frame, lease, .. }) = self.next.take() else { return Ok(false) };
+        let Some(Received { frame, lease, .. }) = self.take()? else { return Ok(false) };
         let from = frame.buffer.layout();
-        if (from.size, from.fourcc) != (self.info.size, self.info.fourcc) {
-            let detail = format!(
-                "{}: frames of {} {} became {} {}",
-                self.address, self.info.fourcc, self.info.size, from.fourcc, from.size
-            );
-            return Err(Error::unsupported("unixfd", detail).with_hint("run again: a run has one size and format"));
+        if !matches!(from.modifier, Modifier::LINEAR | Modifier::INVALID) {
+            let detail = format!("{}: frames with modifier {}: only linear ones are copied", self.address, from.modifier);
+            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
         }
         if let Some(fence) = &frame.fence {
             Fence::wait(fence, Some(HANG))?;

@@ -9,13 +9,18 @@
 //!
 //! | type | direction | fds | payload |
 //! |---|---|---|---|
-//! | `0x4446_0001` HELLO | both | 0 | `u32 version` (1), `u32 features` (bit 0 fences, bit 1 metadata), stream name (UTF-8) |
+//! | `0x4446_0001` HELLO | both | 0 | `u32 version` (1), `u32 features` (bit 0 fences, bit 1 metadata, bit 2 timelines), stream name (UTF-8) |
 //! | `0x4446_0002` ACQUIRE_FENCE | server to client | 1 | `u64 id`: the sync_file to wait for before reading frame `id`, which follows |
 //! | `0x4446_0003` RELEASE_FENCE | client to server | 1 | `u64 id`: the sync_file to wait for before writing again; RELEASE of `id` follows |
 //! | `0x4446_0004` METADATA | server to client | 0 | `u64 id`, a block of [`metadata`](crate::share::metadata) for frame `id`, which follows |
 //!
+//! | `0x4446_0005` TIMELINES | server to client | 2 | none: the DRM sync objects of this connection's acquire and release points |
+//! | `0x4446_0006` ACQUIRE_POINT | server to client | 0 | `u64 id`, `u64 point`: instead of ACQUIRE_FENCE |
+//! | `0x4446_0007` RELEASE_POINT | client to server | 0 | `u64 id`, `u64 point`: instead of RELEASE_FENCE |
+//!
 //! A client of this crate sends HELLO first; the server answers with its own, and sends the others only to clients that
-//! have sent one. Payloads may grow at their end: readers take what they know.
+//! have sent one. TIMELINES follows its HELLO where both have timelines; a point is set before it is named, and points of
+//! one timeline rise. Payloads may grow at their end: readers take what they know.
 //!
 //! # References
 //! `gst/unixfd/gstunixfd.h` and `gst-libs/gst/video/gstvideometa.c` of GStreamer 1.24 and later
@@ -41,6 +46,9 @@ const HELLO: u32 = 0x4446_0001;
 const ACQUIRE_FENCE: u32 = 0x4446_0002;
 const RELEASE_FENCE: u32 = 0x4446_0003;
 const METADATA: u32 = 0x4446_0004;
+const TIMELINES: u32 = 0x4446_0005;
+const ACQUIRE_POINT: u32 = 0x4446_0006;
+const RELEASE_POINT: u32 = 0x4446_0007;
 
 /// What precedes every payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +78,20 @@ impl Header {
         Ok(header)
     }
 
+    /// The most fds that come with the command; `None` where any number is taken, and closed.
+    pub fn max_fds(self) -> Option<usize> {
+        match self.kind {
+            NEW_BUFFER => Some(usize::from(u8::MAX)),
+            ACQUIRE_FENCE | RELEASE_FENCE => Some(1),
+            TIMELINES => Some(2),
+            _ if self.is_unknown() => None,
+            _ => Some(0),
+        }
+    }
+
     /// The command is neither GStreamer's nor of this crate: it is skipped.
     pub fn is_unknown(self) -> bool {
-        !matches!(self.kind, NEW_BUFFER..=EOS | HELLO..=METADATA)
+        !matches!(self.kind, NEW_BUFFER..=EOS | HELLO..=RELEASE_POINT)
     }
 }
 
@@ -87,6 +106,9 @@ pub fn name(kind: u32) -> String {
         ACQUIRE_FENCE => "ACQUIRE_FENCE".into(),
         RELEASE_FENCE => "RELEASE_FENCE".into(),
         METADATA => "METADATA".into(),
+        TIMELINES => "TIMELINES".into(),
+        ACQUIRE_POINT => "ACQUIRE_POINT".into(),
+        RELEASE_POINT => "RELEASE_POINT".into(),
         other => format!("0x{other:x}"),
     }
 }
@@ -124,6 +146,22 @@ pub enum Message {
         /// The block, not yet read.
         block: Vec<u8>,
     },
+    /// Two fds: the timelines of acquire and of release points.
+    Timelines,
+    /// The point of the acquire timeline to wait for before reading the frame.
+    AcquirePoint {
+        /// The frame's.
+        id: u64,
+        /// Set already.
+        point: u64,
+    },
+    /// The point of the release timeline to wait for before writing the frame's memory again.
+    ReleasePoint {
+        /// The frame's.
+        id: u64,
+        /// Set already.
+        point: u64,
+    },
     /// A command that is skipped.
     Unknown {
         /// Its type.
@@ -140,6 +178,8 @@ pub struct Hello {
     pub fences: bool,
     /// Takes and sends metadata.
     pub metadata: bool,
+    /// Has a DRM node with timelines.
+    pub timelines: bool,
     /// The stream's name; empty from clients.
     pub stream: String,
 }
@@ -303,6 +343,15 @@ impl Message {
                 let mut reader = Reader::new(payload, "METADATA");
                 Self::Metadata { id: reader.u64("id")?, block: reader.rest().to_vec() }
             }
+            TIMELINES => Self::Timelines,
+            ACQUIRE_POINT => {
+                let mut reader = Reader::new(payload, "ACQUIRE_POINT");
+                Self::AcquirePoint { id: reader.u64("id")?, point: reader.u64("point")? }
+            }
+            RELEASE_POINT => {
+                let mut reader = Reader::new(payload, "RELEASE_POINT");
+                Self::ReleasePoint { id: reader.u64("id")?, point: reader.u64("point")? }
+            }
             kind => Self::Unknown { kind },
         })
     }
@@ -327,7 +376,9 @@ impl Message {
             Self::Eos => EOS,
             Self::Hello(hello) => {
                 bytes.extend(hello.version.to_ne_bytes());
-                bytes.extend((u32::from(hello.fences) | u32::from(hello.metadata) << 1).to_ne_bytes());
+                let features = [hello.fences, hello.metadata, hello.timelines];
+                let bits = features.iter().enumerate().fold(0, |bits, (bit, has)| bits | u32::from(*has) << bit);
+                bytes.extend(bits.to_ne_bytes());
                 bytes.extend(hello.stream.as_bytes());
                 HELLO
             }
@@ -344,6 +395,15 @@ impl Message {
                 bytes.extend(block);
                 METADATA
             }
+            Self::Timelines => TIMELINES,
+            Self::AcquirePoint { id, point } => {
+                bytes.extend([id.to_ne_bytes(), point.to_ne_bytes()].as_flattened());
+                ACQUIRE_POINT
+            }
+            Self::ReleasePoint { id, point } => {
+                bytes.extend([id.to_ne_bytes(), point.to_ne_bytes()].as_flattened());
+                RELEASE_POINT
+            }
             Self::Unknown { kind } => *kind,
         };
         let payload_bytes = (bytes.len() - HEADER_BYTES) as u32;
@@ -357,6 +417,7 @@ impl Message {
         match self {
             Self::NewBuffer(buffer) => Some(buffer.memories.len()),
             Self::AcquireFence { .. } | Self::ReleaseFence { .. } => Some(1),
+            Self::Timelines => Some(2),
             Self::Unknown { .. } => None,
             _ => Some(0),
         }
@@ -373,6 +434,9 @@ impl Message {
             Self::AcquireFence { .. } => ACQUIRE_FENCE,
             Self::ReleaseFence { .. } => RELEASE_FENCE,
             Self::Metadata { .. } => METADATA,
+            Self::Timelines => TIMELINES,
+            Self::AcquirePoint { .. } => ACQUIRE_POINT,
+            Self::ReleasePoint { .. } => RELEASE_POINT,
             Self::Unknown { kind } => *kind,
         }
     }
@@ -399,7 +463,8 @@ impl Hello {
         if version == 0 {
             return Err(Error::invalid(OP, "HELLO: version 0; versions start at 1"));
         }
-        Ok(Self { version, fences: features & 1 != 0, metadata: features & 2 != 0, stream: stream.to_owned() })
+        let [fences, metadata, timelines] = [1, 2, 4].map(|bit| features & bit != 0);
+        Ok(Self { version, fences, metadata, timelines, stream: stream.to_owned() })
     }
 }
 
