@@ -35,6 +35,8 @@ pub enum ErrorKind {
     ContextLost,
     /// The process at the other end of a socket or pipe went away.
     PeerClosed,
+    /// The caller has asked for the end while this was waiting.
+    Interrupted,
     /// The driver or the kernel failed in a way that fits none of the above.
     Failed,
 }

@@ -16,6 +16,7 @@ pub mod program;
 pub mod program_cache;
 pub mod readback;
 pub mod texture;
+pub mod timer;
 pub mod yuv;
 
 pub use fences::Mark;
@@ -25,4 +26,5 @@ pub use program::{Program, ProgramSource, ShaderVersion};
 pub use program_cache::ProgramCache;
 pub use readback::{PackRing, read_pixels};
 pub use texture::{Filter, Renderbuffer, Texture, TextureOptions, TextureTarget, Wrap};
+pub use timer::Timer;
 pub use yuv::{Input, InputBinding, PlaneView, PlaneWay, PlaneWriter};

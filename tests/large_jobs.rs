@@ -267,6 +267,46 @@ fn two_blocks_with_different_pictures_of_a_frame_are_an_error() {
     assert!(!folder.0.join("out/all.y4m").exists());
 }
 
+/// A picture that a sink lets go would be missing for ever: refused before anything is drawn, whichever key made it a job.
+#[test]
+fn sinks_of_a_job_may_not_let_pictures_go() {
+    let folder = Folder::new("drops", 6);
+    if folder.reference().is_none() {
+        return;
+    }
+    let text = PIPELINE.replace("FRAMES", "6");
+    for rule in ["drop-oldest", "drop-newest"] {
+        std::fs::write(
+            folder.0.join("p.toml"),
+            text.replace("every = 3", &format!("every = 3\nwhen-full = \"{rule}\"")),
+        )
+        .unwrap();
+        for (option, more) in [
+            ("--shard", &["--shard", "0/2", "--resume"][..]),
+            ("--resume", &["--resume"]),
+            ("--job", &["--job", "j.job"]),
+        ] {
+            let output = folder.command(&[&["run", "-q", "p.toml"], more].concat()).output().unwrap();
+            fine(&output, 2);
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            let place = "p.toml:24:13: sink.bytes.when-full:";
+            for part in [place, option, "lets pictures go", "when-full = \"block\""] {
+                assert!(words.contains(part), "\"{part}\" is not in: {words}");
+            }
+            assert!(
+                !folder.0.join("out").exists() && !folder.0.join("p.job").exists() && !folder.0.join("j.job").exists()
+            );
+        }
+        // Without a job it is the author's choice.
+        folder.run(&[]);
+        std::fs::remove_dir_all(folder.0.join("out")).unwrap();
+    }
+    // What a sink without files lets go, nobody misses.
+    let watched = text + "\n[sink.nothing]\ninput = \"tint\"\nkind = \"null\"\nwhen-full = \"drop-oldest\"\n";
+    std::fs::write(folder.0.join("p.toml"), watched).unwrap();
+    assert_eq!(folder.run(&["--shard", "0/1", "--resume"]), 6);
+}
+
 /// `xxhsum` is another implementation of the checksum, and reads the files that the manifest names.
 #[test]
 fn the_manifests_checksums_are_those_of_xxhsum() {
@@ -426,6 +466,56 @@ fn a_slurm_array_draws_the_job() {
         folder.0.read_dir().unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "log"));
     assert_eq!(logs.count(), 5);
     assert_same(&folder.out(), &reference);
+}
+
+/// Processes with `text` in their environment.
+fn processes_with(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        // Those of others cannot be read, and are none of ours.
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if entry.path().join("exe").exists() && String::from_utf8_lossy(&environment).contains(text) {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push(String::from_utf8_lossy(&command).replace('\0', " "));
+        }
+    }
+    found
+}
+
+/// A command that fails while a job runs, whose work has left its session: nothing stays behind.
+#[test]
+fn a_cluster_leaves_nothing_behind() {
+    let folder = Folder::new("cluster", 1);
+    let script = r#"
+        set -eu
+        cat > job.sh <<'JOB'
+#!/bin/sh
+setsid sleep 600 &
+touch running
+sleep 600
+JOB
+        sbatch --parsable --output=/dev/null job.sh
+        until [ -e running ]; do sleep 0.1; done
+        for process in /proc/[0-9]*; do
+            grep -qsz "^SLURM_CONF=$SLURM_CONF" "$process/environ" && tr '\0' ' ' < "$process/cmdline" || true
+        done > there
+        exit 5
+    "#;
+    let cluster = folder.0.join("cluster");
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/cluster"))
+        .args([cluster.as_path(), Path::new("--"), Path::new("sh"), Path::new("-c"), Path::new(script)])
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    if output.status.code() == Some(77) {
+        return common::skip("slurm", String::from_utf8_lossy(&output.stderr));
+    }
+    fine(&output, 5);
+    let there = std::fs::read_to_string(folder.0.join("there")).unwrap();
+    for name in ["munged", "slurmctld", "slurmd", "slurmstepd", "sleep 600"] {
+        assert!(there.contains(name), "{name} did not run: {there}");
+    }
+    assert_eq!(processes_with(&format!("SLURM_CONF={}", cluster.display())), [""; 0]);
 }
 
 /// The Job's manifest, read by PyYAML; its command, run for each index as a pod would.

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use darkframe::pipeline::Description;
 use darkframe::pipeline::plan::Plan;
 
+#[path = "live/metrics.rs"]
+mod metrics;
+
 /// A folder of its own, removed at the end.
 struct Folder(PathBuf);
 
@@ -447,48 +450,4 @@ fn watched_shaders_change_without_a_missing_frame() {
     let (code, lines) = run.end();
     assert_eq!(code, 0, "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("levle")), "said twice: {lines:?}");
-}
-
-/// Reads metrics with the parser of Prometheus's own client, and prints each sample as a line: name, labels, value.
-const PARSE: &str = "import sys
-from prometheus_client.parser import text_string_to_metric_families
-for family in text_string_to_metric_families(open(sys.argv[1]).read()):
-    for s in family.samples:
-        print(family.type, s.name, ','.join(f'{k}={v}' for k, v in sorted(s.labels.items())), repr(s.value), sep=';')
-";
-
-#[test]
-fn metrics_are_what_prometheus_reads() {
-    let folder = Folder::new("metrics");
-    let Some(run) = Endless::start(&folder, &["--metrics", "m.prom", "--control", "c.sock", "--set", "level=0.5"])
-    else {
-        return;
-    };
-    control(&folder, &["stop"]);
-    let drawn = {
-        let mut run = run;
-        while run.frame().is_some() {}
-        assert_eq!(run.child.wait().unwrap().code(), Some(0));
-        run.next
-    };
-    let parsed = Command::new("/usr/bin/python3").arg("-c").arg(PARSE).arg(folder.path("m.prom")).output().unwrap();
-    let said = String::from_utf8_lossy(&parsed.stderr).into_owned();
-    if said.contains("No module named 'prometheus_client'") {
-        println!("SKIP metrics: python3-prometheus-client is not installed (scripts/setup test)");
-        return;
-    }
-    assert!(parsed.status.success(), "{said}");
-    let text = String::from_utf8_lossy(&parsed.stdout).into_owned();
-    let value = |start: &str| -> f64 {
-        let line = text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"));
-        line.rsplit(';').next().unwrap().parse().unwrap()
-    };
-    // The parser knows a counter by its family's name, without _total.
-    assert_eq!(value("counter;darkframe_frames_total;"), f64::from(drawn));
-    assert_eq!(value("counter;darkframe_pictures_total;sink=out"), f64::from(drawn));
-    assert_eq!(value("gauge;darkframe_parameter;component=0,name=level"), 0.5);
-    assert_eq!(value("summary;darkframe_pass_submit_seconds_count;pass=level"), f64::from(drawn));
-    let p99 = value("summary;darkframe_work_seconds;quantile=0.99,sink=out");
-    assert!(p99 > 0.0 && p99 < 60.0, "{p99}");
-    assert_eq!(value("gauge;darkframe_run_info;"), 1.0);
 }

@@ -215,15 +215,13 @@ fn role() {
             }
         }
         // Serves, or says why not; until its input ends.
-        "racer" => {
-            match Server::bind(&socket, server::Options::default()) {
-                Ok(_server) => {
-                    println!("\nracer: serves");
-                    let _ = std::io::stdin().read_line(&mut String::new());
-                }
-                Err(error) => println!("\nracer: {error}"),
+        "racer" => match Server::bind(&socket, server::Options::default()) {
+            Ok(_server) => {
+                println!("\nracer: serves");
+                let _ = std::io::stdin().read_line(&mut String::new());
             }
-        }
+            Err(error) => println!("\nracer: {error}"),
+        },
         other => match other.strip_prefix("fences-") {
             Some(how) => fences::consumer(&socket, how),
             None => panic!("no role {other}"),

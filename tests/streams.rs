@@ -1,8 +1,12 @@
 //! Sources that are streams: standard input and fifos, against the same bytes in a file.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 mod common;
 
@@ -137,6 +141,79 @@ fn raw_frames_come_through_pipes_and_fifos() {
     refused(&folder.pipe(&["--set", "source.camera.file=-"], &bytes[..305]), 1, &["byte 305", "ends here"]);
     refused(&folder.pipe(&["--set", "source.camera.file=-"], &bytes[..3]), 1, &["standard input", "no frame"]);
     assert!(!folder.has_output());
+}
+
+/// Sends one SIGINT when the command catches it, and waits until it has ended. `input` is kept open all the while.
+fn interrupted(mut child: Child, input: impl Sized) -> Output {
+    let pid = child.id();
+    let catches = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(caught, 16).unwrap() & (1 << (Signal::SIGINT as u64 - 1)) != 0
+    };
+    while !catches() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill(Pid::from_raw(pid as i32), Signal::SIGINT).unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            panic!("one SIGINT does not end it: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn one_interrupt_ends_a_run_whose_input_is_silent() {
+    let folder = Folder::new("silent", "file = \"-\"");
+    let text = std::fs::read_to_string(folder.0.join("p.toml")).unwrap();
+    let more = "\n[sink.seen]\ninput = \"camera\"\nfile = \"-\"\nkind = \"raw\"\n";
+    std::fs::write(folder.0.join("p.toml"), text.clone() + more).unwrap();
+    std::fs::write(folder.0.join("a.y4m"), clip()).unwrap();
+    fine(&folder.pipe(&["--set", "source.camera.file=a.y4m"], b""));
+    let expected = folder.taken();
+
+    // Two frames and a part of the third, then nothing.
+    let mut child = folder.command(&[]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let frame = "FRAME Xcomment\n".len() + 48 * 32 * 3 / 2;
+    input.write_all(&clip()[..33 + 2 * frame + 500]).unwrap();
+    let mut drawn = vec![0; 2 * 48 * 32 * 4];
+    child.stdout.as_mut().unwrap().read_exact(&mut drawn).unwrap();
+    let output = interrupted(child, input);
+    refused(&output, 130, &[]);
+    assert!(drawn == expected[..drawn.len()] && output.stdout.is_empty());
+    assert!(folder.taken() == drawn, "the frames that were drawn, whole");
+
+    // Not even a header: of standard input, and of a fifo that nobody has opened for writing.
+    std::fs::write(folder.0.join("p.toml"), text).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.0.join("fifo.y4m")).status().unwrap().success());
+    for more in [&[][..], &["--set", "source.camera.file=fifo.y4m"]] {
+        let mut child = folder.command(more).stdin(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        refused(&interrupted(child, input), 130, &[]);
+        assert!(!folder.has_output(), "{more:?}");
+    }
+
+    // Commands that do not come.
+    let endless = "[source.camera]\npattern = \"gradient\"\nsize = \"16x8\"\n";
+    let sinks = "[sink.out]\ninput = \"camera\"\nfile = \"out.raw\"\n[sink.seen]\ninput = \"camera\"\nfile = \"-\"\nkind = \"raw\"\n";
+    std::fs::write(folder.0.join("p.toml"), format!("{endless}{sinks}")).unwrap();
+    let mut child = folder.command(&["--control", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 16 * 8 * 4]).unwrap();
+    let rest = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).unwrap();
+        bytes.len()
+    });
+    refused(&interrupted(child, input), 130, &[]);
+    assert_eq!(folder.taken().len(), 16 * 8 * 4 + rest.join().unwrap());
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Server {
         let (ended, wake) = std::io::pipe().map_err(|error| Error::from_io("pipe", "--control", error))?;
         let (socket, mut clients, listener) = match place {
             Place::Socket(path) => {
-                let (socket, listener) = Socket::listen(path)?;
+                let (socket, listener) = Socket::listen(path, "--control")?;
                 (Some(socket), Vec::new(), Some(listener))
             }
             Place::Standard { answer_on_error } => (None, vec![Client::standard(*answer_on_error)?], None),
@@ -85,26 +85,30 @@ impl Drop for Server {
 }
 
 /// A socket in the file system, removed when it is dropped, unless another has come in its place.
-struct Socket {
+pub(super) struct Socket {
     path: PathBuf,
     /// Device and inode.
     id: (u64, u64),
 }
 
 impl Socket {
-    fn listen(path: &Path) -> Result<(Self, UnixListener)> {
+    /// Listens at `path`, for this user only; `option` is what names it.
+    ///
+    /// # Errors
+    /// `InvalidInput`: another run listens there, or it is no socket; those of socket(2) and bind(2).
+    pub(super) fn listen(path: &Path, option: &'static str) -> Result<(Self, UnixListener)> {
         use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
         use nix::sys::stat::{Mode, fchmod};
-        let what = || format!("--control {}", path.display());
+        let what = || format!("{option} {}", path.display());
         let failed = |op: &'static str| move |errno| Error::from_errno(op, what(), errno);
         if let Ok(metadata) = std::fs::symlink_metadata(path) {
             if !metadata.file_type().is_socket() {
-                let error = Error::invalid("--control", format!("{}: is there, and is no socket", path.display()));
+                let error = Error::invalid(option, format!("{}: is there, and is no socket", path.display()));
                 return Err(error.with_hint("name another path, or remove it"));
             }
             match UnixStream::connect(path) {
                 Ok(_) => {
-                    let error = Error::invalid("--control", format!("{}: another run listens there", path.display()));
+                    let error = Error::invalid(option, format!("{}: another run listens there", path.display()));
                     return Err(error.with_hint("name another path"));
                 }
                 // Of a run that was killed.
@@ -137,7 +141,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let is_ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id);
         if is_ours && let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the control socket is not removed");
+            tracing::warn!(path = %self.path.display(), %error, "the socket is not removed");
         }
     }
 }

@@ -129,7 +129,10 @@ impl Prover for ChildProver {
         }
         let fds = ReceivedTrial::fds(buffer);
         if fds.len() > 3 {
-            return Err(Error::unsupported("import", format!("{layout} in {} memories: at most 3 are tried", fds.len())));
+            return Err(Error::unsupported(
+                "import",
+                format!("{layout} in {} memories: at most 3 are tried", fds.len()),
+            ));
         }
         let status = match ask_once(self.board.as_deref(), trial, &fds) {
             Ok(status) => status,
@@ -197,11 +200,7 @@ fn with_rules(key: String) -> String {
 }
 
 /// A process for one trial, whose memory it gets in place of its standard streams; how it ended, or `None` where it hung.
-fn ask_once(
-    board: Option<&str>,
-    trial: &ReceivedTrial,
-    fds: &[BorrowedFd<'_>],
-) -> std::io::Result<Option<ExitStatus>> {
+fn ask_once(board: Option<&str>, trial: &ReceivedTrial, fds: &[BorrowedFd<'_>]) -> std::io::Result<Option<ExitStatus>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--quiet", "prove-import", "--received", &trial.to_line()]);
     if let Some(board) = board {

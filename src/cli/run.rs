@@ -23,7 +23,7 @@ use darkframe::pipeline::source::is_stdin;
 use darkframe::pipeline::{Description, Report};
 
 use super::control::{Commands, Place, Server};
-use super::metrics::Metrics;
+use super::metrics::{Address, Listener, Metrics};
 use super::prove::ChildProver;
 use super::watch::{Reloader, Watch};
 use super::{Output, summary};
@@ -68,12 +68,19 @@ pub struct Arguments {
     /// $XDG_CACHE_HOME/darkframe/programs.
     #[arg(long)]
     no_program_cache: bool,
+    /// Do not ask the driver how long the GPU takes for each pass (GL_EXT_disjoint_timer_query).
+    #[arg(long)]
+    no_gpu_times: bool,
     /// Write what was done, how, and how long it took, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Write counts and times every five seconds and at the end, in Prometheus text format (textfile collector: *.prom).
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
+    /// Give the same over HTTP to whoever asks for /metrics: on PORT of 127.0.0.1 (0: a free one), on ADDRESS:PORT, or
+    /// on a socket that is made at PATH.
+    #[arg(long, value_name = "PORT|ADDRESS:PORT|unix:PATH", value_parser = |text: &str| text.parse::<Address>())]
+    metrics_listen: Option<Address>,
 }
 
 /// Runs a pipeline.
@@ -99,6 +106,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         prover: Some(Box::new(ChildProver::new(board))),
         progress: bar.map(|bar| Box::new(move |progress| bar.show(progress)) as Box<dyn FnMut(Progress)>),
         max_version: None,
+        no_gpu_times: arguments.no_gpu_times,
         programs: if arguments.no_program_cache { None } else { program_cache() },
     };
     let reloader = arguments.watch.then(|| Reloader {
@@ -113,10 +121,15 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     let control = control.transpose()?;
     let watch = reloader.map(|reloader| Watch::start(reloader, &description, output)).transpose()?;
     let metrics = arguments.metrics.clone().map(|path| Metrics::start(path, live.clone())).transpose()?;
+    let listener =
+        arguments.metrics_listen.as_ref().map(|address| Listener::start(address, live.clone())).transpose()?;
+    if let (Some(listener), false) = (&listener, output.quiet) {
+        eprintln!("metrics: {}", listener.place());
+    }
     // That it cannot be written is said now, not after the run.
     let file = arguments.report.as_deref().map(open_report).transpose()?;
     let report = runner::run(&description, options);
-    drop((watch, control, metrics));
+    drop((watch, control, metrics, listener));
     let report = report?;
     if let Some(file) = file {
         write_report(file, &report)?;

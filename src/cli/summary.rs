@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use darkframe::pipeline::Report;
-use darkframe::pipeline::report::{Edge, Times};
+use darkframe::pipeline::report::{Edge, GpuTimes, Times};
 
 /// Prints the summary.
 pub fn print(report: &Report) {
@@ -20,6 +20,9 @@ fn text(report: &Report) -> String {
         if report.frames == 0 {
             return lines.join("\n") + "\n";
         }
+    }
+    if report.interrupted && report.driver.renderer.is_empty() {
+        return "interrupted before the first frame\n".into();
     }
     let ended = if report.interrupted { " (interrupted)" } else { "" };
     lines.push(format!(
@@ -57,7 +60,10 @@ fn text(report: &Report) -> String {
         lines.push(edge_line("source", edge, what));
     }
     for pass in &report.passes {
-        let calls = format!("calls {}", each(&pass.submit));
+        let mut calls = format!("calls {}", each(&pass.submit));
+        if pass.gpu.count > 0 {
+            calls.push_str(&format!(", GPU {}", each(&pass.gpu)));
+        }
         lines.push(format!("pass   {:<name$}  {:<picture$}  {:<way$}  {calls}", pass.name, pass.target, ""));
     }
     for edge in &report.sinks {
@@ -72,6 +78,7 @@ fn text(report: &Report) -> String {
         what.push_str(&format!(", {bytes}written {}", each(&edge.work)));
         lines.push(edge_line("sink", edge, what));
     }
+    lines.extend(gpu_times(report));
     lines.extend(per_frame(report));
     lines.extend(why_copied(edges()));
     let notes = report.sources.iter().flat_map(|edge| edge.notes.iter().map(|note| format!("{}: {note}", edge.name)));
@@ -103,6 +110,22 @@ fn megabytes(bytes: u64) -> String {
 
 fn way_of(edge: &Edge) -> String {
     format!("{}: {}, {} x {}", edge.path, edge.binding, edge.buffers, edge.allocator)
+}
+
+/// Why there are no times of the GPU, or what they leave out.
+fn gpu_times(report: &Report) -> Option<String> {
+    let GpuTimes { measured, way, discarded, skipped } = &report.gpu_times;
+    match (measured, discarded + skipped) {
+        (false, _) => Some(format!("gpu times: {way}")),
+        // One of many is not worth a line: the report has it.
+        (true, 0..=1) => None,
+        (true, _) => {
+            let draws = count(*discarded, "draw");
+            Some(format!(
+                "gpu times: without {draws} in which its clock was wrong, and {skipped} that it told too late"
+            ))
+        }
+    }
 }
 
 /// Where the drawing thread's time went, per frame. The calls of a draw return before it is drawn, and a driver that

@@ -61,8 +61,7 @@ impl Timeline {
             let detail = format!("{} ({}) has no timelines", node.path().display(), node.driver());
             return Err(Error::unsupported("DRM_CAP_SYNCOBJ_TIMELINE", detail));
         }
-        let handle =
-            node.create_syncobj(false).map_err(|error| failed("DRM_IOCTL_SYNCOBJ_CREATE", node, error))?;
+        let handle = node.create_syncobj(false).map_err(|error| failed("DRM_IOCTL_SYNCOBJ_CREATE", node, error))?;
         Ok(Self { node: node.clone(), handle })
     }
 

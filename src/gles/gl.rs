@@ -59,7 +59,7 @@ struct Shared {
     glow: glow::Context,
     own: Functions,
     caps: Caps,
-    /// Framebuffers belong to the context alone.
+    /// Framebuffers and queries belong to the context alone.
     own_names: Arc<Queue>,
     /// Everything else to the share group.
     group_names: Arc<Queue>,
@@ -77,6 +77,7 @@ pub(super) struct Functions {
     shader_info_log: Option<unsafe extern "system" fn(u32, i32, *mut i32, *mut c_char)>,
     program_info_log: Option<unsafe extern "system" fn(u32, i32, *mut i32, *mut c_char)>,
     debug_callback: Option<unsafe extern "system" fn(Option<DebugCallback>, *const c_void)>,
+    pub(super) timer: Option<super::timer::Functions>,
 }
 
 type DebugCallback = unsafe extern "system" fn(u32, u32, u32, u32, i32, *const c_char, *const c_void);
@@ -224,6 +225,7 @@ impl Functions {
             shader_info_log: load!(true, c"glGetShaderInfoLog"),
             program_info_log: load!(true, c"glGetProgramInfoLog"),
             debug_callback: load!(extensions.has("GL_KHR_debug"), c"glDebugMessageCallbackKHR"),
+            timer: super::timer::Functions::resolve(library, extensions),
         };
         if functions.reset_status.is_none() {
             functions.reset_status = load!(extensions.has("GL_KHR_robustness"), c"glGetGraphicsResetStatusKHR");
@@ -288,7 +290,7 @@ impl Gl {
         names.extend(self.shared.group_names.drain());
         let glow = self.glow();
         for dead in &names {
-            // SAFETY: the name was made in this context's share group (framebuffers: in this context) and its only
+            // SAFETY: the name was made in this context's share group (framebuffers and queries: in this context) and its only
             // owner is gone.
             unsafe {
                 match *dead {
@@ -298,6 +300,12 @@ impl Gl {
                     Dead::Name(Kind::Buffer, raw) => glow.delete_buffer(glow::NativeBuffer(raw)),
                     Dead::Name(Kind::Program, raw) => glow.delete_program(glow::NativeProgram(raw)),
                     Dead::Name(Kind::Shader, raw) => glow.delete_shader(glow::NativeShader(raw)),
+                    // Queries are made by these functions alone.
+                    Dead::Name(Kind::Query, raw) => {
+                        if let Some(timer) = self.own().timer {
+                            (timer.delete)(1, &raw.get());
+                        }
+                    }
                     Dead::Sync(raw) => glow.delete_sync(raw),
                 }
             }
@@ -378,7 +386,9 @@ impl Gl {
 
     /// Wraps a new GL name.
     pub(super) fn name(&self, kind: Kind, raw: NonZeroU32) -> Name {
-        let queue = if kind == Kind::Framebuffer { &self.shared.own_names } else { &self.shared.group_names };
+        // Framebuffers and queries belong to the context alone.
+        let is_own = matches!(kind, Kind::Framebuffer | Kind::Query);
+        let queue = if is_own { &self.shared.own_names } else { &self.shared.group_names };
         Name::new(kind, raw, queue)
     }
 

@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     Buffer,
     Program,
     Shader,
+    Query,
 }
 
 /// What is to be deleted.

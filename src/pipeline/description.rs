@@ -338,10 +338,10 @@ pub struct Sink {
     pub wait_for: Option<Spanned<u64>>,
     /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
     pub every: Option<Spanned<u64>>,
-    /// What happens with a picture that comes while `queue` others wait for this sink.
+    /// What happens with a picture that comes while `queue` others wait for this sink. Files of a job (`--shard`,
+    /// `--resume`, `--job`) take every frame: there only `"block"` may stand.
     /// Default: `"block"`.
-    #[serde(default)]
-    pub when_full: WhenFull,
+    pub when_full: Option<Spanned<WhenFull>>,
     /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
     pub queue: Option<Spanned<u64>>,
     /// JPEG: 1 (small) to 100 (close to the picture). Default: 90.

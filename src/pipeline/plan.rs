@@ -21,7 +21,7 @@ use super::parameters::ParameterSet;
 use super::pass::composite;
 use super::shader::{BUILT_IN, Declared, Entry, Shader, texels};
 use super::sink::Shape;
-use super::source::{Info, Opened};
+use super::source::{Info, Opened, Stop};
 
 mod explain;
 mod fuse;
@@ -187,11 +187,19 @@ impl Plan {
     /// # Errors
     /// `Config` and `Shader` with the place; those of the files.
     pub fn new(description: &Description, frames: Option<FrameRange>) -> Result<Self> {
+        Self::new_until(description, frames, &Stop::default())
+    }
+
+    /// As [`Plan::new`]; streams are waited for until `stop` is set at most.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; `Interrupted`.
+    pub fn new_until(description: &Description, frames: Option<FrameRange>, stop: &Stop) -> Result<Self> {
         let graph = Graph::new(description)?;
         let mut sources = Vec::new();
         for name in &graph.sources {
             let source = &description.sources[name.as_str()];
-            let opened = Opened::open(description, name, source).map_err(|error| {
+            let opened = Opened::open_until(description, name, source, stop).map_err(|error| {
                 // That the file is not there, or is a folder, is a mistake in the text; what is in it is not.
                 match (&source.file, error.kind(), error.op()) {
                     (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open") => {

@@ -32,6 +32,8 @@ pub struct Report {
     pub fence: String,
     /// How GPU work waits for the fences of others.
     pub fence_into: String,
+    /// Whether the GPU's times are in the passes, and how they were taken.
+    pub gpu_times: GpuTimes,
     /// The board's name.
     pub board: String,
     /// Sources, in the order they are read.
@@ -69,6 +71,19 @@ pub struct Driver {
     pub node: Option<String>,
     /// It draws with the CPU.
     pub software: bool,
+}
+
+/// How the GPU's times were taken.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct GpuTimes {
+    /// They were: `Pass::gpu` has them.
+    pub measured: bool,
+    /// By what; or why not.
+    pub way: String,
+    /// Times that were let go: the GPU was suspended or changed its clock meanwhile, or they cannot be.
+    pub discarded: u64,
+    /// Draws that were not timed because too many results were on their way.
+    pub skipped: u64,
 }
 
 /// A source or a sink and the way its pixels took.
@@ -126,6 +141,8 @@ pub struct Pass {
     /// Time of the GL thread in the draw's calls. They return before it is drawn: the GPU (or the threads of a driver
     /// that draws with the CPU) does that later, and the waiting shows in the edges' `draw` and `transfer`.
     pub submit: Times,
+    /// Time from the beginning to the end of its work on the GPU, where the driver tells it ([`Report::gpu_times`]).
+    pub gpu: Times,
 }
 
 /// Times of one repeated step, in milliseconds.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::description::{Description, SinkKind};
+use super::description::{Description, SinkKind, WhenFull};
 use super::frames::FrameSet;
 use super::identity;
 use super::manifest::{Checksum, Contents, Head, Manifest, Record, SinkHead};
@@ -75,6 +75,7 @@ impl Work {
         let total = plan.start..end;
         let block = options.shard.unwrap_or(Shard::WHOLE).block(&total);
         refuse_streams(description, plan)?;
+        refuse_drops(description, plan, options)?;
         let memory = memory(description, plan);
         let warm_up = options.warm_up.filter(|_| memory.is_some());
         match &memory {
@@ -267,6 +268,24 @@ fn is_in_parts(kind: SinkKind) -> bool {
         SinkKind::Raw | SinkKind::Y4m => true,
         SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Null | SinkKind::Unixfd => false,
     }
+}
+
+/// A job has every frame: a sink may not let go what comes too fast.
+fn refuse_drops(description: &Description, plan: &Plan, options: &JobOptions) -> Result<()> {
+    let option = match options {
+        JobOptions { shard: Some(_), .. } => "--shard",
+        JobOptions { resume: true, .. } => "--resume",
+        _ => "--job",
+    };
+    for node in plan.graph.sinks.iter().filter(|node| node.plan.file.is_some()) {
+        let name = &node.plan.name;
+        let given = &description.sinks[name.as_str()].when_full;
+        let Some(given) = given.as_ref().filter(|given| *given.get_ref() != WhenFull::Block) else { continue };
+        let detail = format!("a sink that lets pictures go, in a job that notes every frame ({option})");
+        let error = description.error(format!("sink.{name}.when-full"), detail, given.span());
+        return Err(error.with_hint(format!("when-full = \"block\", or run without {option}")));
+    }
+    Ok(())
 }
 
 /// Files only: a stream's frames are gone with the worker that read or wrote them.

@@ -16,7 +16,7 @@ use crate::board::{AllocatorKind, Board};
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, ErrorKind, Result, Span};
 use crate::format::Fourcc;
 use crate::gles::{Gl, ProgramCache};
 use crate::layout::Size;
@@ -25,7 +25,7 @@ use super::description::{Description, Filter, FrameRange, Require, Step};
 use super::graph::Graph;
 use super::pass::Moment;
 use super::plan::Plan;
-use super::report::{self, Driver, Report, Times};
+use super::report::{self, Driver, Report};
 use super::resume::{JobOptions, Work};
 
 mod deliver;
@@ -38,12 +38,14 @@ mod queue;
 pub mod reload;
 mod stage;
 mod target;
+mod times;
 pub mod trial;
 
 use deliver::SinkThread;
 use feed::SourceFeed;
 use live::Live;
 use target::Target;
+use times::PassTimes;
 use trial::{Prover, ReceivedTrial, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
@@ -62,6 +64,8 @@ pub struct Options {
     pub board: Option<Board>,
     /// The highest OpenGL ES version to be used: (2, 0) draws as a board with nothing newer does.
     pub max_version: Option<(u8, u8)>,
+    /// Does not ask the driver how long the GPU takes for each pass.
+    pub no_gpu_times: bool,
     /// Where linked programs are kept from run to run.
     pub programs: Option<ProgramCache>,
     /// Set to true, no new frame is begun; those in flight are finished.
@@ -129,14 +133,20 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
             let display = Display::open(&device)?;
             Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
-        let prepared = Plan::new(description, options.frames).and_then(|mut plan| {
+        let prepared = Plan::new_until(description, options.frames, &options.stop).and_then(|mut plan| {
             let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
             let staged = target::stage(&device, &plan)?;
             Ok((plan, work, staged))
         });
         (driver.join(), prepared)
     });
-    let (plan, work, staged) = prepared?;
+    let (plan, work, staged) = match prepared {
+        // Before a stream had said what its pictures are.
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            return Ok(Report { interrupted: true, board: board.name.clone(), ..Report::default() });
+        }
+        prepared => prepared?,
+    };
     if let Some(work) = work.as_ref().filter(|_| plan.draw.is_empty()) {
         work.finish()?;
         return Ok(Report { whole: work.whole, board: board.name.clone(), ..Report::default() });
@@ -148,6 +158,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     }
     let job = Job {
         require: options.require.or(description.require).is_some(),
+        gpu_times: !options.no_gpu_times,
         stop: &options.stop,
         live,
         described,
@@ -173,6 +184,7 @@ impl Drop for Ending {
 /// What stays the same during a run.
 struct Job<'a> {
     require: bool,
+    gpu_times: bool,
     stop: &'a AtomicBool,
     live: Arc<Live>,
     /// What edits are held against; without it there are none.
@@ -270,7 +282,7 @@ impl<'a> Job<'a> {
         // From here on every frame takes the same way.
         let begun = Instant::now();
         let start_seconds = (begun - self.started).as_secs_f64();
-        let mut submit = vec![Times::default(); stages.len()];
+        let mut passes = PassTimes::new(gl, stages.len(), self.gpu_times)?;
         let facts = Report {
             start_seconds,
             driver: self.driver(gl),
@@ -285,7 +297,7 @@ impl<'a> Job<'a> {
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                     glsl: stages[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
-                    submit: Times::default(),
+                    ..report::Pass::default()
                 })
                 .collect(),
             ..Report::default()
@@ -332,14 +344,16 @@ impl<'a> Job<'a> {
             for target in targets.iter_mut().filter(|target| target.keeps_previous()) {
                 target.begin(gl)?;
             }
+            passes.begin();
             for (index, stage) in stages.iter().enumerate() {
                 let begun = Instant::now();
                 if !targets[index].keeps_previous() {
                     targets[index].begin(gl)?;
                 }
-                stage.draw(gl, &graph.passes[index], &feeds, &targets, index, moment)?;
-                targets[index].drawn(gl)?;
-                submit[index].add(begun.elapsed());
+                passes.draw(gl, (index, targets[index].framebuffer()), begun, || {
+                    stage.draw(gl, &graph.passes[index], &feeds, &targets, index, moment)?;
+                    targets[index].drawn(gl)
+                })?;
             }
             let wants = |pass: usize, frame: u64| sinks.iter().any(|sink| sink.pass == pass && sink.wants(frame));
             // One fence stands for the frame's whole work: sources get their buffers back behind it, sinks read behind it.
@@ -357,10 +371,11 @@ impl<'a> Job<'a> {
                     deliver::send(&sinks, index, delivery)?;
                 }
             }
+            passes.end(gl);
             done += 1;
             live.count(done);
             if live.is_wanted(done) {
-                let mut report = so_far(&facts, done, begun, &submit);
+                let mut report = so_far(&facts, done, begun, &passes);
                 report.sources.extend(feeds.iter().map(SourceFeed::so_far));
                 report.sinks.extend(sinks.iter().map(|sink| sink.so_far(sink_edge(&graph, &targets, sink.pass))));
                 report.parameters = live.parameters.snapshot().into();
@@ -382,7 +397,8 @@ impl<'a> Job<'a> {
             progress(Progress { done, total, finished: true });
         }
 
-        let mut report = so_far(&facts, done, begun, &submit);
+        passes.finish(gl);
+        let mut report = so_far(&facts, done, begun, &passes);
         report.interrupted = interrupted;
         report.parameters = live.parameters.snapshot().into();
         report.whole = work.as_ref().map_or(0, |work| work.whole);
@@ -393,7 +409,7 @@ impl<'a> Job<'a> {
         gl.check()?;
         let edges: Vec<_> = sinks.iter().map(|sink| sink_edge(&graph, &targets, sink.pass)).collect();
         // The driver ends while the sinks write what they have.
-        drop((stages, targets, current, self));
+        drop((stages, targets, passes, current, self));
         if !sinks.iter().any(SinkThread::has_failed) {
             sinks.iter().for_each(SinkThread::no_more);
             sinks.iter().for_each(SinkThread::wait_until_written);
@@ -480,12 +496,10 @@ impl<'a> Job<'a> {
 }
 
 /// The report of a run that goes on, without its edges.
-fn so_far(facts: &Report, done: u64, begun: Instant, submit: &[Times]) -> Report {
+fn so_far(facts: &Report, done: u64, begun: Instant, passes: &PassTimes) -> Report {
     let mut report = Report { frames: done, ..facts.clone() };
     report.time(begun);
-    for (pass, submit) in report.passes.iter_mut().zip(submit) {
-        pass.submit = submit.clone();
-    }
+    passes.tell(&mut report);
     report
 }
 

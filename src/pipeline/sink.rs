@@ -219,7 +219,7 @@ impl Plan {
                 _ => return Err(description.error(key("quality"), format!("{given}: 1 to 100"), given.span())),
             },
         };
-        let when_full = sink.when_full;
+        let when_full = sink.when_full.as_ref().map_or(WhenFull::Block, |given| *given.get_ref());
         let journal = Journal::default();
         let color = sink.color;
         Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, share, color })

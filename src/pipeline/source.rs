@@ -6,7 +6,11 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::buffer::Map;
 use crate::color::{Color, Conversion, Primaries, Transfer};
@@ -29,6 +33,12 @@ pub mod unpack;
 pub mod y4m;
 
 use unpack::Unpacking;
+
+/// How often whoever waits for others looks whether the run is to end.
+pub(super) const BRIEF: Duration = Duration::from_millis(100);
+
+/// Set to true, nobody waits for a stream any more: reads that have to fail with `Interrupted`.
+pub type Stop = Arc<AtomicBool>;
 
 /// What a source's pictures are.
 #[derive(Clone, Debug)]
@@ -121,7 +131,15 @@ impl Opened {
     /// # Errors
     /// `Config` for keys that do not fit together; those of the file.
     pub fn open(description: &Description, name: &str, source: &Source) -> Result<Self> {
-        let reader = reader(description, name, source)?;
+        Self::open_until(description, name, source, &Stop::default())
+    }
+
+    /// As [`Opened::open`]; it and what is read later wait for a stream until `stop` is set at most.
+    ///
+    /// # Errors
+    /// As [`Opened::open`]; `Interrupted`.
+    pub fn open_until(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Self> {
+        let reader = reader(description, name, source, stop)?;
         let mut info = reader.info().clone();
         info.rate = source.rate.map(|rate| rate.0).or(info.rate);
         let is_yuv = info.fourcc.format()?.is_yuv();
@@ -245,7 +263,7 @@ impl Opened {
 }
 
 /// The reader that the keys ask for.
-fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<dyn Reader>> {
+fn reader(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Box<dyn Reader>> {
     let key = |key: &str| format!("source.{name}.{key}");
     let first = |given: &[(&'static str, Option<Range<usize>>)]| {
         given.iter().find_map(|(key, span)| span.clone().map(|span| (*key, span)))
@@ -352,7 +370,7 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
             let detail = format!("{what} are read from files, not from streams");
             Err(description.error(key("file"), detail, file.span()))
         }
-        SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path)?)),
+        SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path, stop)?)),
         SourceKind::Image => Ok(Box::new(image::open(&path)?)),
         SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
         // Opened above.
@@ -374,7 +392,7 @@ fn reader(description: &Description, name: &str, source: &Source) -> Result<Box<
                 header_bytes: source.header_bytes,
             })
             .map_err(|error| description.error(format!("source.{name}.{}", error.op()), error.detail(), span))?;
-            Ok(Box::new(raw::RawReader::open(&path, layout)?))
+            Ok(Box::new(raw::RawReader::open(&path, layout, stop)?))
         }
     }
 }
@@ -396,8 +414,9 @@ fn kind_of(path: &Path) -> Option<SourceKind> {
     }
 }
 
-/// Opens a file, not a folder.
+/// Opens a file, not a folder. Of a fifo this does not wait for the other end: who reads it does.
 fn open_file(path: &Path) -> Result<File> {
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
     let failed = |error| {
         let error = Error::from_io("open", path.display(), error);
         match error.kind() {
@@ -405,7 +424,9 @@ fn open_file(path: &Path) -> Result<File> {
             _ => error,
         }
     };
-    let file = File::open(path).map_err(failed)?;
+    let is_fifo = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let flags = if is_fifo { nix::libc::O_NONBLOCK } else { 0 };
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(Error::invalid("open", format!("{}: is a directory", path.display())));
     }
@@ -434,22 +455,28 @@ pub(crate) struct Input {
 }
 
 /// What has been taken from a stream and not yet been used.
-#[derive(Default)]
 struct Stream {
     /// Position of the first byte of `ahead`.
     at: u64,
     ahead: Vec<u8>,
+    stop: Stop,
+}
+
+impl Stream {
+    fn new(stop: &Stop) -> Self {
+        Self { at: 0, ahead: Vec::new(), stop: stop.clone() }
+    }
 }
 
 impl Input {
-    /// Opens a regular file; or a stream, where this blocks until there is a writer.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens a regular file or a stream, which nobody waits for once `stop` is set.
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self> {
         if is_stdin(path) {
-            return Self::standard_input();
+            return Self::standard_input(stop);
         }
         let file = open_file(path)?;
         if is_stream(path) {
-            return Ok(Self { file, path: path.to_owned(), len_bytes: None, stream: Some(Stream::default()) });
+            return Ok(Self { file, path: path.to_owned(), len_bytes: None, stream: Some(Stream::new(stop)) });
         }
         let metadata = file.metadata().map_err(|error| Error::from_io("fstat", path.display(), error))?;
         if !metadata.is_file() {
@@ -459,7 +486,7 @@ impl Input {
         Ok(Self { file, path: path.to_owned(), len_bytes: Some(metadata.len()), stream: None })
     }
 
-    fn standard_input() -> Result<Self> {
+    fn standard_input(stop: &Stop) -> Result<Self> {
         use std::io::IsTerminal;
         use std::os::fd::AsFd;
         let stdin = std::io::stdin();
@@ -468,7 +495,7 @@ impl Input {
             return Err(error.with_hint("cat clip.y4m | darkframe run …"));
         }
         let fd = stdin.as_fd().try_clone_to_owned().map_err(|error| Error::from_io("dup", "standard input", error))?;
-        Ok(Self { file: fd.into(), path: "standard input".into(), len_bytes: None, stream: Some(Stream::default()) })
+        Ok(Self { file: fd.into(), path: "standard input".into(), len_bytes: None, stream: Some(Stream::new(stop)) })
     }
 
     /// As errors name it.
@@ -554,8 +581,46 @@ impl Input {
     /// The next bytes of the stream, until `into` is full or it ends; `at` is for errors.
     fn read_on(&mut self, at: u64, into: &mut [u8]) -> Result<usize> {
         let mut file = &self.file;
-        fill(into, |rest, _| std::io::Read::read(&mut file, rest))
-            .map_err(|(done, error)| self.failed(at + done, error))
+        let mut interrupted = false;
+        let read = fill(into, |rest, _| {
+            // A writer that is silent, or has not come yet, is not waited for in read(2), which no flag ends.
+            while !self.has_more(BRIEF)? {
+                if self.stream.as_ref().is_some_and(|stream| stream.stop.load(Ordering::Relaxed)) {
+                    interrupted = true;
+                    return Ok(0);
+                }
+            }
+            std::io::Read::read(&mut file, rest)
+        });
+        let got = read.map_err(|(done, error)| self.failed(at + done, error))?;
+        match interrupted {
+            true => {
+                let detail = format!("{}: at byte {}: the run was ended", self.path.display(), at + got as u64);
+                Err(Error::new(ErrorKind::Interrupted, "read", detail))
+            }
+            false => Ok(got),
+        }
+    }
+
+    /// Waits until a stream has given something, or has ended, at most `timeout`.
+    fn has_more(&self, timeout: Duration) -> std::io::Result<bool> {
+        use std::os::fd::AsFd;
+        let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
+            Ok(count) => Ok(count > 0),
+            Err(nix::errno::Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// As [`Reader::ready`].
+    pub fn ready(&self, timeout: Duration) -> Result<bool> {
+        match &self.stream {
+            Some(stream) if stream.ahead.is_empty() => {
+                self.has_more(timeout).map_err(|error| self.failed(stream.at, error))
+            }
+            _ => Ok(true),
+        }
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> Result<usize> {
@@ -598,7 +663,7 @@ fn fill(
         match read(&mut into[done..], done as u64) {
             Ok(0) => break,
             Ok(count) => done += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err((done as u64, error)),
         }
     }

@@ -85,7 +85,10 @@ pub fn consumer(address: &Address, how: &str) {
             None => buffer.export_fence(Access::Read).unwrap(),
         };
         let (explicit, timelines) = (received.frame.fence.is_some(), client.has_timelines());
-        println!("\nconsumer: {number} explicit {explicit} timelines {timelines} ready {}", fence.is_signaled().unwrap());
+        println!(
+            "\nconsumer: {number} explicit {explicit} timelines {timelines} ready {}",
+            fence.is_signaled().unwrap()
+        );
         // Of memory that carries fences the CPU's access waits by itself.
         if explicit {
             fence.wait(Some(LONG)).unwrap();

@@ -87,7 +87,10 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
     }
     let now = [common::open_fds(), fds_of(&child)];
     // A frame on its way, and what it is in.
-    assert!(now[0] <= fds[0] + 4 && now[1] <= fds[1] + 4, "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end");
+    assert!(
+        now[0] <= fds[0] + 4 && now[1] <= fds[1] + 4,
+        "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
+    );
     assert!(server.finish(LONG), "everything came back");
     succeeds(child);
     let written = std::fs::read(&file).unwrap();
@@ -209,7 +212,10 @@ fn passed_on(pool: &Pool, frames: u64) {
         }
     }
     let now = [common::open_fds(), fds_of(&child)];
-    assert!(now[0] <= fds[0] + 8 && now[1] <= fds[1] + 8, "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end");
+    assert!(
+        now[0] <= fds[0] + 8 && now[1] <= fds[1] + 8,
+        "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
+    );
     assert!(seen.len() <= 8, "{} memories of a pool of 8", seen.len());
     assert!(server.finish(LONG), "everything came back");
     assert!(matches!(client.next(Some(LONG)).unwrap(), Event::End));
@@ -281,7 +287,10 @@ fn gstreamer_gives_every_frame() {
         }
         // As many memories are remembered; GStreamer makes more when its frames wait.
         let now = [common::open_fds(), fds_of(&child)];
-        assert!(now[0] <= fds[0] + 32 && now[1] <= fds[1] + 32, "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end");
+        assert!(
+            now[0] <= fds[0] + 32 && now[1] <= fds[1] + 32,
+            "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
+        );
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(client.next(Some(LONG)).unwrap(), Event::End));
         drop(client);

@@ -14,7 +14,7 @@ use crate::buffer::{Access, Buffer};
 use crate::color::{Color, probe};
 use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
 use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
@@ -24,7 +24,7 @@ use crate::layout::Size;
 use super::super::description::Filter;
 use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
-use super::super::source::{Info, Lent, Opened, unpack};
+use super::super::source::{BRIEF, Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
 use super::target::tight_memory;
 use super::trial::Role;
@@ -32,8 +32,6 @@ use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
-/// How often a source that waits for others looks whether the run is to end.
-const BRIEF: Duration = Duration::from_millis(100);
 
 /// A buffer that may be filled again, behind the fence.
 struct Free {
@@ -140,8 +138,7 @@ impl<'scope> SourceFeed<'scope> {
         let work = Arc::default();
         let (lends, work_there) = (lending.is_some(), Arc::clone(&work));
         let buffers_there = buffers.clone();
-        let thread =
-            Reading { source, buffers: buffers_there, lends, first, frames, stop: job.stop, work: work_there };
+        let thread = Reading { source, buffers: buffers_there, lends, first, frames, stop: job.stop, work: work_there };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy,
@@ -319,6 +316,7 @@ impl Reading<'_> {
             let message = match read() {
                 Ok(true) => Ok(Filled::Slot(slot)),
                 Ok(false) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
             };
             let failed = message.is_err();
@@ -340,6 +338,7 @@ impl Reading<'_> {
             let message = match next {
                 Ok(Some(lent)) => Ok(Filled::Lent(lent)),
                 Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
             };
             let failed = message.is_err();

@@ -141,13 +141,7 @@ fn upload(gl: &Gl, views: &[PlaneView], buffer: &Buffer, textures: &[Texture]) -
 ///
 /// # Errors
 /// `Unsupported` with every reason.
-pub(super) fn adopt(
-    gl: &Gl,
-    job: &Job<'_>,
-    info: &Info,
-    views: &[PlaneView],
-    first: &Lent,
-) -> Result<(Way, Lending)> {
+pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], first: &Lent) -> Result<(Way, Lending)> {
     let buffer = &first.frame.buffer;
     let display = gl.display();
     if display.dma_buf_import().is_none() {

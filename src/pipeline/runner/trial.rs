@@ -146,9 +146,8 @@ impl ReceivedTrial {
         let Layout { fourcc, size: Size { width, height }, modifier, .. } = &self.layout;
         let node = self.node.as_ref().map_or("-".into(), |node| node.display().to_string());
         let planes = self.layout.planes().iter().zip(&self.objects);
-        let planes: Vec<String> = planes
-            .map(|(plane, object)| format!("{object}:{}:{}", plane.offset_bytes, plane.stride_bytes))
-            .collect();
+        let planes: Vec<String> =
+            planes.map(|(plane, object)| format!("{object}:{}:{}", plane.offset_bytes, plane.stride_bytes)).collect();
         let modifier = modifier.0;
         format!("{} {} {fourcc} {width}x{height} {modifier:x} {} {node}", self.role, self.platform, planes.join(","))
     }
@@ -283,7 +282,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_trial_of_received_memory() {
-        for bad in ["", "planes gbm AB24 8x8 0 0:0:32", "planes gbm AB24 8x8 0 1:0:32 -", "planes gbm AB24 8x8 0 0:0 -"] {
+        for bad in ["", "planes gbm AB24 8x8 0 0:0:32", "planes gbm AB24 8x8 0 1:0:32 -", "planes gbm AB24 8x8 0 0:0 -"]
+        {
             assert!(ReceivedTrial::carry_out(&Board::generic(), bad, &[]).is_err(), "{bad}");
         }
     }

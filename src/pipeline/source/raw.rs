@@ -4,6 +4,7 @@
 //! Not here: what the planes mean (`color`).
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::buffer::Map;
 use crate::color::Color;
@@ -12,7 +13,7 @@ use crate::format::{Fourcc, Modifier};
 use crate::layout::{Constraints, Layout, PlaneLayout, Size};
 
 use super::super::description::Numbers;
-use super::{Info, Input, Reader, Rows};
+use super::{Info, Input, Reader, Rows, Stop};
 
 /// What the description says about a raw file.
 pub struct Parameters<'a> {
@@ -116,8 +117,8 @@ impl RawReader {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`; `InvalidInput` where the file is smaller than one frame.
-    pub fn open(path: &Path, layout: FileLayout) -> Result<Self> {
-        let mut input = Input::open(path)?;
+    pub fn open(path: &Path, layout: FileLayout, stop: &Stop) -> Result<Self> {
+        let mut input = Input::open(path, stop)?;
         let size = layout.planes.size;
         let fourcc = layout.planes.fourcc;
         let mut last_end = 0;
@@ -156,6 +157,10 @@ impl RawReader {
 impl Reader for RawReader {
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn ready(&mut self, timeout: Duration) -> Result<bool> {
+        self.input.ready(timeout)
     }
 
     fn read(&mut self, index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {

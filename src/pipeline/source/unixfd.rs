@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::buffer::{Access, Map};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fence::Fence;
+use crate::fence::{Fence, Timeline};
 use crate::format::Modifier;
 use crate::layout::Layout;
 use crate::share::unixfd::Address;
@@ -36,7 +36,7 @@ impl SocketReader {
     /// # Errors
     /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing.
     pub fn open(address: &Address, options: Options) -> Result<Self> {
-        let mut client = Client::connect(address, options)?;
+        let mut client = Client::connect(address, Options { timelines: Timeline::find_node(), ..options })?;
         let known = client.wait_for_caps(Some(WAIT_FOR_CAPS))?;
         let Some(caps) = client.caps().copied().filter(|_| known) else {
             let detail = format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}");
@@ -110,7 +110,8 @@ impl Reader for SocketReader {
         let Some(Received { frame, lease, .. }) = self.take()? else { return Ok(false) };
         let from = frame.buffer.layout();
         if !matches!(from.modifier, Modifier::LINEAR | Modifier::INVALID) {
-            let detail = format!("{}: frames with modifier {}: only linear ones are copied", self.address, from.modifier);
+            let detail =
+                format!("{}: frames with modifier {}: only linear ones are copied", self.address, from.modifier);
             return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
         }
         if let Some(fence) = &frame.fence {

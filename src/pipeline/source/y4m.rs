@@ -7,6 +7,7 @@
 //! `yuv4mpeg(5)` of mjpegtools; the tags `XCOLORRANGE` and `XYSCSS` of FFmpeg.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::buffer::Map;
 use crate::color::{Color, Range, Siting};
@@ -15,7 +16,7 @@ use crate::format::Fourcc;
 use crate::layout::{Layout, Size};
 
 use super::super::description::Rate;
-use super::{Info, Input, Reader, Rows};
+use super::{Info, Input, Reader, Rows, Stop};
 
 const MAGIC: &[u8] = b"YUV4MPEG2";
 const FRAME: &[u8] = b"FRAME";
@@ -120,8 +121,8 @@ impl Y4mReader {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`; as [`Header::parse`].
-    pub fn open(path: &Path) -> Result<Self> {
-        let mut input = Input::open(path)?;
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self> {
+        let mut input = Input::open(path, stop)?;
         let mut start = vec![0; MAX_HEADER_BYTES];
         let got = input.read_up_to(0, &mut start)?;
         if got == 0 {
@@ -188,6 +189,10 @@ impl Y4mReader {
 impl Reader for Y4mReader {
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn ready(&mut self, timeout: Duration) -> Result<bool> {
+        self.input.ready(timeout)
     }
 
     fn read(&mut self, index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {

@@ -158,7 +158,8 @@ impl Address {
                 }
             };
             if since.elapsed() > LOCK_PATIENCE {
-                let detail = format!("{}: another process has had a lock on it for {LOCK_PATIENCE:?}", folder.display());
+                let detail =
+                    format!("{}: another process has had a lock on it for {LOCK_PATIENCE:?}", folder.display());
                 return Err(Error::new(ErrorKind::Timeout, "flock", detail).with_hint("name a folder of your own"));
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -160,7 +160,10 @@ impl Outlet {
         if let Some(fence) = fence {
             let point = out.timeline.as_mut().and_then(|(timeline, last)| {
                 let point = *last + 1;
-                timeline.set(point, &fence).inspect_err(|error| tracing::debug!(%error, "a fence goes by itself")).ok()?;
+                timeline
+                    .set(point, &fence)
+                    .inspect_err(|error| tracing::debug!(%error, "a fence goes by itself"))
+                    .ok()?;
                 *last = point;
                 Some(point)
             });

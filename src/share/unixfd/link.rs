@@ -57,7 +57,9 @@ impl Inbox {
                     // Not kept until the payload is there: a client that never sends it would hold them here.
                     match header.max_fds() {
                         None => self.fds.clear(),
-                        Some(most) if self.fds.len() > most => return Err(wrong_fds(header.kind, self.fds.len(), most)),
+                        Some(most) if self.fds.len() > most => {
+                            return Err(wrong_fds(header.kind, self.fds.len(), most));
+                        }
                         Some(_) => {}
                     }
                     *self.current.insert(header)

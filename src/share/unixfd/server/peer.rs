@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
 use crate::device::DrmNode;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fence::{Fence, Timeline};
 
 use super::super::OP;
