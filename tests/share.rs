@@ -8,6 +8,10 @@ mod common;
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "share/chain.rs"]
+mod chain;
+#[path = "share/devices.rs"]
+mod devices;
 #[path = "share/fences.rs"]
 mod fences;
 #[path = "share/gstreamer.rs"]
@@ -203,6 +207,7 @@ fn role() {
                 }
             }
         }
+        "allocating" => devices::allocating(&socket),
         // Hands on what it gets, memory and all, until it is killed.
         "relay" => {
             let options = client::Options { reconnect: true, ..client::Options::default() };

@@ -16,15 +16,14 @@ use crate::buffer::Map;
 use crate::color::{Color, Conversion, Primaries, Transfer};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fence::Fence;
 use crate::format::Fourcc;
-use crate::frame::Frame;
 use crate::layout::{Layout, Size};
 
 use super::description::{Convert, Description, Rate, Source, SourceKind};
 
 pub mod cube;
 pub mod image;
+mod lent;
 pub mod pattern;
 pub mod raw;
 mod still;
@@ -32,6 +31,7 @@ pub mod unixfd;
 pub mod unpack;
 pub mod y4m;
 
+pub use lent::{Lease, Lent};
 use unpack::Unpacking;
 
 /// How often whoever waits for others looks whether the run is to end.
@@ -55,20 +55,6 @@ pub struct Info {
     pub frames: Option<u64>,
     /// Every picture is the same: it is read once.
     pub still: bool,
-}
-
-/// A picture where it lies: in memory of somebody else's.
-pub struct Lent {
-    /// Its memory, and the fence to wait for.
-    pub frame: Frame,
-    /// Dropped, the memory goes back.
-    pub lease: Box<dyn Lease>,
-}
-
-/// The right to read memory of somebody else's.
-pub trait Lease: Send {
-    /// The memory is read until `fence` signals, also when the lease is dropped before.
-    fn until(&self, fence: Fence);
 }
 
 /// Reads pictures into mapped buffers.
@@ -284,27 +270,7 @@ fn reader(description: &Description, name: &str, source: &Source, stop: &Stop) -
         if let Some((wrong, span)) = first(&raw_only).or_else(|| first(&wrong)) {
             return Err(description.error(key(wrong), "the producer says what its frames are", span));
         }
-        let place = name_span(description, name);
-        let range = source.range.is_some().then_some("range");
-        if let Some(wrong) = range.or(source.r#loop.then_some("loop")) {
-            return Err(description.error(key(wrong), "frames from a process come once", place));
-        }
-        let Some(socket) = &source.socket else {
-            let error = description.error(key("socket"), "missing: this kind takes frames from a socket", place);
-            return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
-        };
-        let failed = |error: Error| {
-            let ours = description.error(key("socket"), error.detail(), socket.span());
-            match error.hint() {
-                Some(hint) => ours.with_hint(hint),
-                None => ours,
-            }
-        };
-        let address: crate::share::unixfd::Address = socket.get_ref().parse().map_err(failed)?;
-        let allow = super::sink::unixfd::allow(description, &key("allow"), &source.allow)?;
-        let options =
-            crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        return Ok(Box::new(unixfd::SocketReader::open(&address, options).map_err(failed)?));
+        return Ok(Box::new(unixfd::open(description, name, source)?));
     }
     if let Some(socket) = &source.socket {
         let error = description.error(key("socket"), "this key is for kind = \"unixfd\"", socket.span());

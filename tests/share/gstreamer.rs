@@ -10,7 +10,7 @@ use super::*;
 /// Numbered frames each way.
 const FRAMES: u64 = 10_000;
 
-fn has_unixfd() -> bool {
+pub fn has_unixfd() -> bool {
     let found = Command::new("gst-inspect-1.0").arg("unixfdsrc").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
@@ -19,7 +19,7 @@ fn has_unixfd() -> bool {
     found
 }
 
-fn launch(pipeline: &str) -> Child {
+pub fn launch(pipeline: &str) -> Child {
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-q").args(pipeline.split_whitespace());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
