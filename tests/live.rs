@@ -191,7 +191,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 impl Endless {
     fn start(folder: &Folder, arguments: &[&str]) -> Option<Self> {
-        folder.write("p.toml", ENDLESS);
+        Self::start_with(folder, ENDLESS, arguments)
+    }
+
+    fn start_with(folder: &Folder, pipeline: &str, arguments: &[&str]) -> Option<Self> {
+        folder.write("p.toml", pipeline);
         folder.write("level.frag", NUMBERED);
         let arguments = [&["run", "p.toml"], arguments].concat();
         let mut command = folder.command(&arguments);
@@ -450,4 +454,74 @@ fn watched_shaders_change_without_a_missing_frame() {
     let (code, lines) = run.end();
     assert_eq!(code, 0, "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("levle")), "said twice: {lines:?}");
+}
+
+/// Passes that a plan draws into textures of others, and would fuse where nothing is edited.
+#[test]
+fn watched_passes_that_share_textures_change_without_a_missing_frame() {
+    let folder = Folder::new("reuse");
+    // Reads another pixel, so that its input is stored.
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return source(uv.yx); }\n");
+    let gain =
+        |expression: &str| format!("vec4 pixel(vec2 uv) {{ vec4 s = source(); return vec4({expression}, s.gba); }}\n");
+    folder.write("gain.frag", &gain("s.r"));
+    let pass = |name: &str, shader: &str, from: &str| {
+        format!("[pass.{name}]\nshader = \"{shader}.frag\"\ninputs = {{ source = \"{from}\" }}\n\n")
+    };
+    let chain = [
+        pass("b", "turn", "level"),
+        pass("c", "gain", "b"),
+        pass("d", "turn", "c"),
+        pass("e", "gain", "d"),
+        pass("f", "turn", "e"),
+        pass("g", "turn", "f"),
+    ];
+    let (head, sink) = ENDLESS.split_at(ENDLESS.find("[sink.out]").unwrap());
+    let text = format!("{head}{}{}", chain.concat(), sink.replace("\"level\"", "\"g\""));
+    folder.write("level.frag", NUMBERED);
+    let mut description = Description::parse(folder.path("p.toml"), text.as_str()).unwrap();
+    let plan = Plan::new(&description, None).unwrap();
+    assert!(plan.parts.iter().any(|parts| parts.len() > 1), "nothing is fused: {:?}", plan.parts);
+    // As `--watch` draws it.
+    description.optimize = "nearest,precision,reuse".parse().unwrap();
+    let shared = Plan::new(&description, None).unwrap().reused;
+    assert!(shared.iter().flatten().count() >= 4, "{shared:?}");
+
+    let Some(mut run) = Endless::start_with(&folder, &text, &["--watch", "--control", "c.sock"]) else { return };
+    assert_eq!(run.frame(), Some(51));
+    // Two passes of one shader, both drawing over what others drew: 51 turned over twice is 51.
+    folder.write("gain.frag", &gain("s.r + 0.2"));
+    run.until(153, &[51]);
+    run.until_said("reloaded: c, e", 153);
+    (0..100).for_each(|_| assert_eq!(run.frame(), Some(153)));
+    folder.write("gain.frag", &gain("s.red"));
+    let line = run.until_said("gain.frag:1:", 153);
+    assert!(line.contains("red"), "{line}");
+    run.until_said("goes on with what it had", 153);
+    (0..100).for_each(|_| assert_eq!(run.frame(), Some(153)));
+    // The last good one is the whole of it: half of an edit of two shaders is not taken.
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return 1.0 - source(uv.yx); }\n");
+    let asked = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| control(&folder, &["reload"]));
+        while !asked.is_finished() {
+            assert_eq!(run.frame(), Some(153));
+        }
+        asked.join().unwrap()
+    });
+    assert!(asked.0 == 1 && asked.2.contains("gain.frag:1:"), "{asked:?}");
+    (0..100).for_each(|_| assert_eq!(run.frame(), Some(153)));
+    folder.write("gain.frag", &gain("s.r"));
+    // Four turns of 1 - x, of alpha, blue and green too: the number is what it was.
+    run.until(51, &[153]);
+    folder.write("turn.frag", "vec4 pixel(vec2 uv) { return source(uv.yx); }\n");
+    run.until_said("reloaded: b, d, f, g", 51);
+    // A parameter reaches every pass that takes it in the same frame: the mean of 0.6 and 0.6 is 0.6, twice.
+    folder.write("p.toml", &text.replace("\"gain.frag\"", "\"gain.frag\"\nuniforms = { level = \"$level\" }"));
+    run.until_said("goes on with what it had", 51);
+    folder.write("gain.frag", &format!("uniform float level;\n{}", gain("0.5 * (s.r + level)")));
+    run.until_said("reloaded: c, e", 51);
+    assert_eq!(control(&folder, &["set", "level", "0.6"]).0, 0);
+    run.until(153, &[51]);
+    assert_eq!(control(&folder, &["stop"]).0, 0);
+    assert_eq!(run.end().0, 0);
 }

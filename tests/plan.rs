@@ -47,7 +47,12 @@ fn project(path: &str) -> PathBuf {
 
 /// Runs; `None` where there is no driver.
 fn run(description: &Description, frames: &str) -> Option<Report> {
-    let options = Options { frames: Some(frames.parse().unwrap()), ..Options::default() };
+    run_on(description, frames, None)
+}
+
+/// With no newer OpenGL ES than `max_version`.
+fn run_on(description: &Description, frames: &str, max_version: Option<(u8, u8)>) -> Option<Report> {
+    let options = Options { frames: Some(frames.parse().unwrap()), max_version, ..Options::default() };
     match runner::run(description, options) {
         Ok(report) => Some(report),
         Err(error)
@@ -271,6 +276,44 @@ fn what_a_driver_refuses_is_drawn_in_parts() {
     let error = runner::run(&folder.parse(&pipeline(NOISE, &passes, "q")), Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Shader);
     assert!(error.to_string().contains("two.frag:3:") && error.to_string().contains("nothing"), "{error}");
+}
+
+/// OpenGL ES 2.0, where every shader is GLSL ES 1.00: fused passes show what the passes show one by one there, and what
+/// a newer context shows.
+#[test]
+fn fused_passes_are_the_same_on_the_oldest_version() {
+    let folder = Folder::new();
+    shaders(&folder);
+    folder.write("both.frag", "vec4 pixel(vec2 uv) { return 0.5 * (a() + b()); }\n");
+    let passes = [
+        ("p", "shift", "source = \"s\"", ""),
+        ("q", "grade", "source = \"p\"", EXPOSURE),
+        ("r", "hard", "source = \"q\"", ""),
+        ("t", "both", "a = \"r\", b = \"s\"", ""),
+    ];
+    for source in [NOISE, nv12(&folder)] {
+        let mut pictures = Vec::new();
+        for (optimize, max_version) in
+            [(Optimize::ALL, Some((2, 0))), (Optimize::NONE, Some((2, 0))), (Optimize::NONE, None)]
+        {
+            let mut description = folder.parse(&pipeline(source, &passes, "t"));
+            description.optimize = optimize;
+            let file = folder.0.join("o.raw");
+            description.set(&format!("sink.o.file={}", file.display())).unwrap();
+            let Some(report) = run_on(&description, "0..2", max_version) else { return };
+            let planned = optimize == Optimize::ALL;
+            assert_eq!(parts(&report), if planned { vec!["p+q+r+t"] } else { vec!["p", "q", "r", "t"] });
+            if max_version.is_some() {
+                assert!(report.passes.iter().all(|pass| pass.glsl == "1.00"), "{}", report.passes[0].glsl);
+                assert!(report.passes.iter().all(|pass| pass.pixels_per_fragment == 1));
+            }
+            pictures.push(std::fs::read(&file).unwrap());
+        }
+        assert!(pictures[0].iter().any(|byte| *byte != pictures[0][0]), "nothing was drawn");
+        // A code of p is 1.3 * 8 / 2 of t: those are the same to the bit, or nearly so.
+        let apart = [1, 2].map(|other| largest_difference(&pictures[0], &pictures[other]));
+        assert!(apart[0] <= 1 && apart[1] <= 1, "{apart:?} code values apart: {source}");
+    }
 }
 
 /// An NV12 clip of two frames as the source `s`.

@@ -229,7 +229,7 @@ fn prelude(
     }
     text.push_str(&gles::yuv::glsl_head(version, inputs)?);
     if is_software {
-        text.push_str("#define mediump highp\n#define lowp highp\n");
+        text.push_str("#define mediump highp\n#define lowp highp\n#define DF_EVEN\n");
     }
     text.push_str("precision DF_P float;\nprecision highp int;\nprecision DF_P sampler2D;\n");
     let declared = |name: &str| shader.uniforms.iter().any(|uniform| uniform.name == name);

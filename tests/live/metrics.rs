@@ -79,6 +79,9 @@ fn metrics_are_what_prometheus_reads() {
     assert_eq!(value("summary;darkframe_pass_submit_seconds_count;pass=level"), f64::from(drawn));
     let p99 = value("summary;darkframe_work_seconds;quantile=0.99,sink=out");
     assert!(p99 > 0.0 && p99 < 60.0, "{p99}");
+    // Seconds: one thread does not work longer than the run lasts.
+    let (work, run) = (value("summary;darkframe_work_seconds_sum;sink=out"), value("gauge;darkframe_run_seconds;"));
+    assert!(p99 <= work && work <= run && run < 60.0, "{p99}, {work}, {run}");
     assert_eq!(value("gauge;darkframe_run_info;"), 1.0);
     // Only where the driver tells it.
     if samples.0.contains("darkframe_pass_gpu_seconds") {

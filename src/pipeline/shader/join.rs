@@ -104,11 +104,17 @@ impl Shader {
                 liftable: parts.iter().all(|part| part.shader.is_liftable()),
             }),
         };
-        // A value as a target keeps it: to the nearest of 256, and the even one of two where the version has a word
-        // for it, as drivers do.
+        // A value as a target keeps it: to the nearest of 256, and the even one of two, as drivers do; where the version
+        // has no word for it, only for drivers of which that is known.
         for line in [
             "#if __VERSION__ >= 300",
             "vec4 df_kept(vec4 c) { return roundEven(clamp(c, 0.0, 1.0) * 255.0) * (1.0 / 255.0); }",
+            "#elif defined(DF_EVEN)",
+            "vec4 df_kept(vec4 c) {",
+            "    vec4 exact = clamp(c, 0.0, 1.0) * 255.0;",
+            "    vec4 up = floor(exact + 0.5);",
+            "    return (up - vec4(equal(up - exact, vec4(0.5))) * mod(up, 2.0)) * (1.0 / 255.0);",
+            "}",
             "#else",
             "vec4 df_kept(vec4 c) { return floor(clamp(c, 0.0, 1.0) * 255.0 + 0.5) * (1.0 / 255.0); }",
             "#endif",
