@@ -270,7 +270,7 @@ fn reader(description: &Description, name: &str, source: &Source, stop: &Stop) -
         if let Some((wrong, span)) = first(&raw_only).or_else(|| first(&wrong)) {
             return Err(description.error(key(wrong), "the producer says what its frames are", span));
         }
-        return Ok(Box::new(unixfd::open(description, name, source)?));
+        return Ok(Box::new(unixfd::open(description, name, source, stop)?));
     }
     if let Some(socket) = &source.socket {
         let error = description.error(key("socket"), "this key is for kind = \"unixfd\"", socket.span());
