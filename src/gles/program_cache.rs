@@ -6,10 +6,11 @@
 //! An entry holds its whole key (driver and texts) and a checksum: one that is torn, foreign or of another driver is
 //! ignored and removed. Entries are written aside and renamed. When all of them are larger than the bound, the oldest go.
 //! Any of them may be deleted at any time. Drivers that draw with the CPU keep compiled code themselves: they
-//! are left out unless they are asked for. What either kind gains has not been measured.
+//! are left out unless they are asked for. `benches/run start` measures what either kind gains.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use glow::HasContext;
@@ -128,7 +129,10 @@ impl ProgramCache {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let failed = |error| Error::from_io("write", path.display().to_string(), error);
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
+        // Other threads may be writing the same one.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let aside = path.with_extension(format!("{}-{number}.new", std::process::id()));
         let written = std::fs::File::create(&aside).and_then(|mut file| file.write_all(bytes));
         let written = written.and_then(|()| std::fs::rename(&aside, path));
         if written.is_err() {
@@ -213,5 +217,87 @@ mod tests {
             torn[at] ^= 0x40;
             assert!(read(&torn, b"key").is_none(), "{at}");
         }
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("darkframe-programs-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    }
+
+    /// What is there of each key.
+    fn there(cache: &ProgramCache, keys: &[String]) -> Vec<bool> {
+        keys.iter()
+            .map(|key| {
+                let bytes = std::fs::read(cache.path(key.as_bytes()));
+                bytes.is_ok_and(|bytes| read(&bytes, key.as_bytes()).is_some())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_go_until_half_is_left() {
+        let cache = ProgramCache::new(folder("bound")).max_bytes(10_000);
+        let keys: Vec<String> = (0..8).map(|key| format!("key {key}")).collect();
+        for (age, key) in keys.iter().enumerate() {
+            let path = cache.path(key.as_bytes());
+            // A little more than a tenth of the bound each; the first is the oldest.
+            cache.write(&path, &entry(key.as_bytes(), 1, &[0; 1200])).unwrap();
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 + age as u64);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+            cache.keep_within();
+        }
+        assert_eq!(there(&cache, &keys), [true; 8]);
+        // The bound is passed by what a killed run left, which is older than all.
+        let left = cache.folder.join("0.program.1-0.new");
+        std::fs::write(&left, [0; 1000]).unwrap();
+        std::fs::File::options().write(true).open(&left).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        cache.keep_within();
+        // Each has 1200 bytes and its head: four fit into half.
+        let size = entry(keys[0].as_bytes(), 1, &[0; 1200]).len() as u64;
+        assert!(4 * size <= 5000 && 5 * size > 5000 && 8 * size <= 10_000 && 8 * size + 1000 > 10_000, "{size}");
+        assert_eq!(there(&cache, &keys), [false, false, false, false, true, true, true, true]);
+        assert!(!left.exists());
+        std::fs::remove_dir_all(&cache.folder).unwrap();
+    }
+
+    #[test]
+    fn writers_and_removers_at_once_leave_whole_entries_only() {
+        let cache = ProgramCache::new(folder("race")).max_bytes(40_000);
+        let keys: Vec<String> = (0..6).map(|key| format!("key {key}")).collect();
+        // Of each key every writer has the same length and its own byte: a mixture shows.
+        let check = |key: &str| {
+            let Ok(bytes) = std::fs::read(cache.path(key.as_bytes())) else { return false };
+            let (format, binary) = read(&bytes, key.as_bytes()).expect("half an entry");
+            assert!(binary.len() == 9000 && binary.iter().all(|byte| u32::from(*byte) == format), "a mixture");
+            true
+        };
+        let seen: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4u8)
+                .map(|writer| {
+                    let (cache, keys, check) = (&cache, &keys, &check);
+                    scope.spawn(move || {
+                        let rounds = keys.iter().cycle().take(240);
+                        rounds
+                            .map(|key| {
+                                let whole = entry(key.as_bytes(), writer.into(), &[writer; 9000]);
+                                // Another one may remove what is being written, where that is the oldest there is.
+                                let _ = cache.write(&cache.path(key.as_bytes()), &whole);
+                                cache.keep_within();
+                                usize::from(check(key))
+                            })
+                            .sum::<usize>()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(seen > 0, "nothing was ever there");
+        cache.keep_within();
+        let files: Vec<_> = std::fs::read_dir(&cache.folder).unwrap().flatten().collect();
+        let bytes: u64 = files.iter().map(|file| file.metadata().unwrap().len()).sum();
+        assert!(bytes <= 40_000, "{bytes}");
+        assert!(files.iter().all(|file| file.path().extension().is_some_and(|name| name == "program")), "{files:?}");
+        std::fs::remove_dir_all(&cache.folder).unwrap();
     }
 }
