@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
 use crate::layout::Size;
 
-use super::description::{ColorKeys, Description, Filter, PassSize, Wrap, did_you_mean};
-use super::sink;
+use super::description::{ColorKeys, Description, Filter, PassSize, Source, Wrap, did_you_mean};
+use super::sink::{self, output::Pattern};
+use super::source::image::list;
 
 mod keys;
 
@@ -191,6 +192,16 @@ impl Graph {
                 }
                 if let Some(source) = std::fs::canonicalize(file.get_ref()).ok().and_then(|file| read.get(&file)) {
                     return error(format!("source \"{source}\" reads this file, which would be replaced"));
+                }
+                let written = Pattern::parse(file.get_ref()).map(|pattern| pattern.name(0)).unwrap_or_default();
+                let reads = |source: &Source| {
+                    source
+                        .file
+                        .as_ref()
+                        .is_some_and(|read| list::is_among(description.folder(), read.get_ref(), &written))
+                };
+                if let Some((source, _)) = description.sources.iter().find(|(_, source)| reads(source)) {
+                    return error(format!("source \"{source}\" reads files of this name"));
                 }
             }
             let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span())?;

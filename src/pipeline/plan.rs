@@ -201,9 +201,12 @@ impl Plan {
             let source = &description.sources[name.as_str()];
             let opened = Opened::open_until(description, name, source, stop).map_err(|error| {
                 // That the file is not there, or is a folder, is a mistake in the text; what is in it is not.
+                // So it is which files a pattern takes.
                 match (&source.file, error.kind(), error.op()) {
-                    (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open") => {
-                        description.error(format!("source.{name}.file"), error.detail(), file.span())
+                    (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open" | "size") => {
+                        let key = if error.op() == "size" { "size" } else { "file" };
+                        let key = format!("source.{name}.{key}");
+                        description.error(key, error.detail(), file.span()).with_hint_of(&error)
                     }
                     _ => error,
                 }

@@ -221,7 +221,7 @@ impl<'a> Job<'a> {
         let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
+            feeds.push(SourceFeed::start(scope, gl, &self, source, (draw.clone(), rate), filter)?);
         }
         let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());

@@ -14,44 +14,13 @@ use crate::layout::Layout;
 use crate::share::unixfd::Address;
 use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
-use super::super::description::{Description, Rate, Source};
+use super::super::description::Rate;
 use super::{BRIEF, Info, Lease, Lent, Reader, Stop};
 
 /// How long the producer has to say what its frames are.
 const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
 /// Longer is a hang of the producer's GPU.
 const HANG: Duration = Duration::from_secs(10);
-
-/// Opens the source `name` of kind `unixfd`.
-///
-/// # Errors
-/// `Config` for keys that are wrong; as [`SocketReader::open`].
-pub(super) fn open(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<SocketReader> {
-    let key = |key: &str| format!("source.{name}.{key}");
-    let place = super::name_span(description, name);
-    let range = source.range.is_some().then_some("range");
-    if let Some(wrong) = range.or(source.r#loop.then_some("loop")) {
-        return Err(description.error(key(wrong), "frames from a process come once", place));
-    }
-    let Some(socket) = &source.socket else {
-        let error = description.error(key("socket"), "missing: this kind takes frames from a socket", place);
-        return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
-    };
-    let failed = |error: Error| {
-        let ours = description.error(key("socket"), error.detail(), socket.span());
-        match error.hint() {
-            Some(hint) => ours.with_hint(hint),
-            None => ours,
-        }
-    };
-    let address: Address = socket.get_ref().parse().map_err(failed)?;
-    let allow = super::super::sink::unixfd::allow(description, &key("allow"), &source.allow)?;
-    let options = Options { allow, reconnect: source.reconnect, ..Options::default() };
-    SocketReader::open(&address, options, stop).map_err(|error| match error.kind() {
-        ErrorKind::Interrupted => error,
-        _ => failed(error),
-    })
-}
 
 /// Takes frames from a server.
 pub struct SocketReader {
