@@ -455,12 +455,19 @@ impl<'a> Job<'a> {
 
     /// The error with the place of the key that it is about.
     fn with_place(&self, error: Error) -> Error {
-        let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
-        let pass = key.and_then(|name| self.description.passes.get(name));
-        match pass.and_then(|pass| pass.wrap.as_ref()) {
-            Some(wrap) => {
+        let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
+        let place = key.and_then(|(name, key)| {
+            let pass = self.description.passes.get(name)?;
+            match key {
+                "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
+                "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+                _ => None,
+            }
+        });
+        match place {
+            Some(place) => {
                 let origin = &self.description.origin;
-                error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
+                error.with_span(Span::new(&origin.path, origin.text.clone(), place))
             }
             None => error,
         }
