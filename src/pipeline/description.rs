@@ -20,6 +20,7 @@ use crate::layout::Size;
 
 use super::faults::Faults;
 
+pub mod mesh;
 pub mod optimize;
 pub mod pass;
 #[cfg(feature = "schema")]
@@ -27,6 +28,7 @@ mod schema;
 mod spanned;
 pub mod value;
 
+pub use mesh::{Mesh, MeshKeys, Samples, Turntable};
 pub use optimize::{Optimize, Step};
 pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
 pub use spanned::Spanned;
@@ -314,17 +316,20 @@ impl ColorKeys {
     }
 }
 
-/// One draw: inputs by name, one of `shader`, `overlay` and `blend`, one target.
+/// One draw: inputs by name, one of `shader`, `overlay`, `blend` and `mesh`, one target.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
-    /// The fragment shader, relative to the pipeline file. Default: none, where `overlay` or `blend` is given.
+    /// The fragment shader, relative to the pipeline file; beside `mesh` that of its surfaces. Default: none, where
+    /// `overlay`, `blend` or `mesh` is given.
     pub shader: Option<Spanned<PathBuf>>,
     /// Lays the second input over the first.
     pub overlay: Option<Spanned<Overlay>>,
     /// Mixes the second input, stretched over the target, into the first: a mode, or a table.
     pub blend: Option<Spanned<Blend>>,
+    /// Draws a model (glTF 2.0): its file, or a table.
+    pub mesh: Option<Spanned<Mesh>>,
     /// The dialect of the shader. Default: `"darkframe"`.
     pub style: Option<Spanned<Style>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for

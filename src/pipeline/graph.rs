@@ -93,11 +93,16 @@ impl PassNode {
         }
     }
 
+    /// A fragment shader is run over the whole target: "this very pixel" of an input is one of the target.
+    pub fn is_full_screen(&self) -> bool {
+        self.kind != Kind::Mesh
+    }
+
     /// Drawn once in every frame by a fragment shader over the whole target, from inputs that end at their edges; nobody
     /// needs it in the next frame. Such a pass may be drawn in any way that gives the same picture.
     pub fn is_plain(&self) -> bool {
         let once = self.repeat == 1 && self.enable.is_none() && !self.keeps_previous;
-        once && self.clear.is_none() && self.wrap == Wrap::Clamp
+        once && self.is_full_screen() && self.clear.is_none() && self.wrap == Wrap::Clamp
     }
 
     /// How an input, by index, is read between its pixels.

@@ -42,6 +42,11 @@ pub fn of(description: &Description, plan: &Plan) -> Result<BTreeMap<String, Str
         sum.update(shader.text.as_bytes());
         parts.insert(format!("the shader of pass {}", node.name), sum.finish());
     }
+    for (name, model) in &plan.models {
+        let checksum = |file: &std::path::PathBuf| file_checksum(file, (READ_BYTES, SAMPLE_BYTES));
+        let sums = model.files.iter().map(checksum).collect::<Result<Vec<_>>>()?;
+        parts.insert(format!("the model of pass {name}"), Checksum::of(sums.join(" ").as_bytes()));
+    }
     for name in &plan.graph.sources {
         if let Some(file) = &description.sources[name.as_str()].file {
             let files = match super::source::is_stdin(file.get_ref()) {

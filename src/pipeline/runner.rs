@@ -13,6 +13,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
+use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, ErrorKind, Result, Span};
@@ -30,6 +31,7 @@ use super::resume::{JobOptions, Work};
 pub mod compile;
 mod deliver;
 mod feed;
+mod lent;
 pub mod live;
 mod planes;
 mod programs;
@@ -45,7 +47,7 @@ use feed::SourceFeed;
 use live::Live;
 use target::Target;
 use times::PassTimes;
-use trial::{Prover, Role, Trial};
+use trial::{Prover, ReceivedTrial, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
 const BUFFERS: usize = 3;
@@ -363,7 +365,7 @@ impl<'a> Job<'a> {
                 gl.flush();
             }
             for feed in &mut feeds {
-                feed.release(fence.clone());
+                feed.release(fence.clone())?;
             }
             for (index, target) in targets.iter_mut().enumerate() {
                 let wanted = wants(index, frame);
@@ -462,6 +464,12 @@ impl<'a> Job<'a> {
         prover.prove(&Trial { driver, platform: display.platform(), node, role, allocator, fourcc, size })
     }
 
+    /// Fails where the driver is known not to live through the import of memory that was received.
+    fn survives_received(&self, gl: &Gl, role: Role, buffer: &Buffer) -> Result<()> {
+        let Some(prover) = self.prover else { return Ok(()) };
+        prover.prove_received(&ReceivedTrial::new(gl, self.context.display(), role, buffer), buffer)
+    }
+
     fn driver(&self, gl: &Gl) -> Driver {
         let caps = gl.caps();
         let display = self.context.display();
@@ -491,12 +499,19 @@ fn sink_edge(graph: &Graph, targets: &[Target], pass: usize) -> report::Edge {
 
 /// The error with the place of the key that it is about.
 fn with_place(description: &Description, error: Error) -> Error {
-    let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
-    let pass = key.and_then(|name| description.passes.get(name));
-    match pass.and_then(|pass| pass.wrap.as_ref()) {
-        Some(wrap) => {
+    let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
+    let place = key.and_then(|(name, key)| {
+        let pass = description.passes.get(name)?;
+        match key {
+            "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
+            "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+            _ => None,
+        }
+    });
+    match place {
+        Some(place) => {
             let origin = &description.origin;
-            error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
+            error.with_span(Span::new(&origin.path, origin.text.clone(), place))
         }
         None => error,
     }
