@@ -90,7 +90,18 @@ fn every_pipeline_runs_and_leaves_pictures() {
         } else if name == "live.toml" {
             command.args(["--frames", "0..3"]);
         }
+        // What it takes frames from: another example.
+        let camera = (name == "chain.toml").then(|| {
+            let mut camera = Command::new(env!("CARGO_BIN_EXE_darkframe"));
+            camera.args(["run", "-q", "--set", "sink.out.socket=@darkframe-camera", "--set", "sink.out.wait-for=1"]);
+            camera.arg(project("examples/serve.toml")).spawn().unwrap()
+        });
         let output = command.output().unwrap();
+        if let Some(mut camera) = camera {
+            // A run that ended first has no more use for it.
+            let _ = camera.kill();
+            camera.wait().unwrap();
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         if said.contains("libEGL") && said.contains("not found") {
             println!("SKIP {name}: {said}");

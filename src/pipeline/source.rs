@@ -23,6 +23,7 @@ use super::description::{Convert, Description, Rate, Source, SourceKind};
 
 pub mod cube;
 pub mod image;
+mod lent;
 pub mod pattern;
 pub mod raw;
 mod still;
@@ -30,6 +31,7 @@ pub mod unixfd;
 pub mod unpack;
 pub mod y4m;
 
+pub use lent::{Lease, Lent};
 use unpack::Unpacking;
 
 /// How often whoever waits for others looks whether the run is to end.
@@ -74,6 +76,19 @@ pub trait Reader: Send {
     fn ready(&mut self, timeout: Duration) -> Result<bool> {
         let _ = timeout;
         Ok(true)
+    }
+
+    /// Pictures lie in memory that the GPU may be able to sample: [`Reader::lend`] gives them.
+    fn lends(&self) -> bool {
+        false
+    }
+
+    /// The next picture where it lies, instead of [`Reader::read`]; `None` where the stream has ended.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn lend(&mut self) -> Result<Option<Lent>> {
+        Ok(None)
     }
 
     /// Why pixels are copied that are in memory already, where they are.
@@ -194,6 +209,19 @@ impl Opened {
         self.reader.ready(timeout).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
     }
 
+    /// As [`Reader::lends`]; not where the CPU has to unpack what comes.
+    pub fn lends(&self) -> bool {
+        self.unpacking.is_none() && self.reader.lends()
+    }
+
+    /// As [`Reader::lend`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn lend(&mut self) -> Result<Option<Lent>> {
+        self.reader.lend().map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
     /// As [`Reader::copies`].
     pub fn copies(&self) -> Option<&'static str> {
         self.reader.copies()
@@ -242,27 +270,7 @@ fn reader(description: &Description, name: &str, source: &Source, stop: &Stop) -
         if let Some((wrong, span)) = first(&raw_only).or_else(|| first(&wrong)) {
             return Err(description.error(key(wrong), "the producer says what its frames are", span));
         }
-        let place = name_span(description, name);
-        let range = source.range.is_some().then_some("range");
-        if let Some(wrong) = range.or(source.r#loop.then_some("loop")) {
-            return Err(description.error(key(wrong), "frames from a process come once", place));
-        }
-        let Some(socket) = &source.socket else {
-            let error = description.error(key("socket"), "missing: this kind takes frames from a socket", place);
-            return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
-        };
-        let failed = |error: Error| {
-            let ours = description.error(key("socket"), error.detail(), socket.span());
-            match error.hint() {
-                Some(hint) => ours.with_hint(hint),
-                None => ours,
-            }
-        };
-        let address: crate::share::unixfd::Address = socket.get_ref().parse().map_err(failed)?;
-        let allow = super::sink::unixfd::allow(description, &key("allow"), &source.allow)?;
-        let options =
-            crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        return Ok(Box::new(unixfd::SocketReader::open(&address, options).map_err(failed)?));
+        return Ok(Box::new(unixfd::open(description, name, source)?));
     }
     if let Some(socket) = &source.socket {
         let error = description.error(key("socket"), "this key is for kind = \"unixfd\"", socket.span());
