@@ -356,7 +356,7 @@ impl Reading<'_> {
 
 /// Buffers and the textures over them.
 pub(super) struct Way {
-    buffers: Vec<Buffer>,
+    pub(super) buffers: Vec<Buffer>,
     pub(super) textures: Vec<Vec<Texture>>,
     pub(super) binding: InputBinding,
     pub(super) how: &'static str,

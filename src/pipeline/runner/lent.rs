@@ -180,6 +180,10 @@ pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], fi
         match way {
             Ok(mut way) => {
                 let textures = std::mem::take(&mut way.textures).into_iter().flatten().collect();
+                // Who remembers the memory are the imports alone.
+                way.buffers.clear();
+                // Who remembers the memory are the imports alone.
+                way.buffers.clear();
                 let imports = Imports { external, known: VecDeque::from([(key(buffer), textures)]), count: 1 };
                 return Ok((way, Lending { imports: Some(imports), held: None }));
             }
