@@ -142,6 +142,15 @@ impl Error {
         self
     }
 
+    /// The same error with what `other` says to do next.
+    #[must_use]
+    pub fn with_hint_of(self, other: &Self) -> Self {
+        match other.hint() {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
+    }
+
     /// The same error with a place in a file.
     #[must_use]
     pub fn with_span(mut self, span: Span) -> Self {

@@ -7,8 +7,10 @@
 //! rows in memory order, `uv.y` grows downwards in the picture, and nothing is ever flipped.
 #![expect(unsafe_code, reason = "GL is a C interface; each block names the rule it keeps")]
 
+pub mod depth_target;
 pub mod fences;
 pub mod framebuffer;
+pub mod geometry;
 pub mod gl;
 mod image;
 pub(crate) mod names;
@@ -19,8 +21,10 @@ pub mod texture;
 pub mod timer;
 pub mod yuv;
 
+pub use depth_target::{DepthTarget, max_samples};
 pub use fences::Mark;
 pub use framebuffer::Framebuffer;
+pub use geometry::{Attribute, Geometry, Sides, Surface};
 pub use gl::{Caps, Gl};
 pub use program::{Program, ProgramSource, ShaderVersion};
 pub use program_cache::ProgramCache;

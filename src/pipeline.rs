@@ -10,6 +10,11 @@ pub mod graph;
 pub mod identity;
 pub mod manifest;
 pub mod merge;
+#[cfg(feature = "mesh")]
+pub mod model;
+#[cfg(not(feature = "mesh"))]
+#[path = "pipeline/model/absent.rs"]
+pub mod model;
 pub mod parameters;
 pub mod pass;
 pub mod plan;

@@ -142,8 +142,8 @@ fn malformed_y4m_is_refused_with_the_position() {
         (b"YUV4MPEG2 W0 H4\n", "1 to 65536"),
         (b"YUV4MPEG2 W4294967296 H4\n", "expected a number"),
         (b"YUV4MPEG2 W4 H4 F0:0:0\n", "expected frames per second"),
-        (b"YUV4MPEG2 W4 H4 It\n", "interlaced"),
-        (b"YUV4MPEG2 W4 H4 C420p10\n", "C420p10"),
+        (b"YUV4MPEG2 W4 H4 Iq\n", "expected p, t, b, m"),
+        (b"YUV4MPEG2 W4 H4 C420p17\n", "C420p17"),
     ];
     for (text, words) in cases {
         let error = open(&folder.file("a.y4m", text), "").err().expect(words).to_string();

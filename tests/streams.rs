@@ -218,10 +218,11 @@ fn one_interrupt_ends_a_run_whose_input_is_silent() {
 
 #[test]
 fn what_streams_cannot_do_is_said() {
-    let cases: [(&str, i32, &[&str]); 4] = [
+    let cases: [(&str, i32, &[&str]); 5] = [
         ("file = \"-\"\nrange = \"1..3\"", 2, &["p.toml:2:8", "source.camera.range", "stream", "to a file first"]),
         ("file = \"-\"\nloop = true", 2, &["source.camera.loop", "stream"]),
-        ("file = \"-\"\nkind = \"image\"", 2, &["p.toml:2:8", "images are read from files"]),
+        ("file = \"-\"\nkind = \"cube\"", 2, &["p.toml:2:8", "tables are read from files"]),
+        ("file = \"-\"\nkind = \"image\"", 1, &["standard input: byte 0", "read are PNG, JPEG"]),
         (
             "file = \"-\"\n[source.two]\nfile = \"-\"\n[sink.two]\ninput = \"two\"\nkind = \"null\"",
             2,

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Makes what some examples need beside the clip: screen.png, barrel.png, film.cube.
+"""Makes what some examples need beside the clip: screen.png, barrel.png, film.cube, photos/.
 
     python3 -m venv venv && venv/bin/pip install numpy pillow scikit-image opencv-python-headless
     venv/bin/python make_more.py                  # beside the script
 
 screen.png  the cup of coffee.png, cut out along ellipses, before a green screen: a soft edge, and green light on the cup.
 barrel.png  a brick wall (skimage.data.brick) as a wide lens sees it: k1 -0.32, k2 0.1, focal length 240 pixels.
+photos/     six photographs as cameras leave them: of different shapes, one of them on its side with a note (EXIF) to turn it.
 film.cube   11 entries a side: an S-curve, shadows to teal, highlights to orange, less saturation.
 """
 
@@ -60,6 +61,23 @@ def film():
     (HERE / "film.cube").write_text("\n".join(lines) + "\n")
 
 
+def photos():
+    coffee, cat = (Image.open(HERE / name).convert("RGB") for name in ("coffee.png", "chelsea.png"))
+    wall, green = (Image.open(HERE / name).convert("RGB") for name in ("barrel.png", "screen.png"))
+    upright = cat.crop((90, 0, 252, 216))
+    on_its_side = Image.Exif()
+    on_its_side[0x0112] = 6  # "the first row is the right side of the scene": turn it to the right
+    folder = HERE / "photos"
+    folder.mkdir(exist_ok=True)
+    coffee.save(folder / "photo-1.jpg", quality=85)
+    upright.transpose(Image.ROTATE_90).save(folder / "photo-2.jpg", quality=85, exif=on_its_side)
+    cat.save(folder / "photo-3.jpg", quality=85)
+    green.crop((60, 10, 276, 216)).save(folder / "photo-4.jpg", quality=85)
+    wall.crop((0, 54, 324, 162)).save(folder / "photo-9.jpg", quality=85)
+    coffee.crop((90, 0, 234, 216)).save(folder / "photo-10.jpg", quality=85)
+
+
 screen()
 barrel()
 film()
+photos()

@@ -165,7 +165,7 @@ impl Framebuffer {
     }
 }
 
-fn status_name(status: u32) -> String {
+pub(super) fn status_name(status: u32) -> String {
     let name = match status {
         glow::FRAMEBUFFER_INCOMPLETE_ATTACHMENT => {
             "GL_FRAMEBUFFER_INCOMPLETE_ATTACHMENT (the format is not renderable)"

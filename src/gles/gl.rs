@@ -73,6 +73,9 @@ struct Shared {
 pub(super) struct Functions {
     pub(super) image_target_texture: Option<unsafe extern "system" fn(u32, *mut c_void)>,
     pub(super) image_target_renderbuffer: Option<unsafe extern "system" fn(u32, *mut c_void)>,
+    /// Both or neither: `GL_EXT_multisampled_render_to_texture`.
+    pub(super) texture_multisample: Option<unsafe extern "system" fn(u32, u32, u32, u32, i32, i32)>,
+    pub(super) renderbuffer_multisample: Option<unsafe extern "system" fn(u32, i32, u32, i32, i32)>,
     reset_status: Option<unsafe extern "system" fn() -> u32>,
     shader_info_log: Option<unsafe extern "system" fn(u32, i32, *mut i32, *mut c_char)>,
     program_info_log: Option<unsafe extern "system" fn(u32, i32, *mut i32, *mut c_char)>,
@@ -218,15 +221,21 @@ impl Functions {
         }
         let image = extensions.has("GL_OES_EGL_image");
         let external = extensions.has("GL_OES_EGL_image_external") || extensions.has("GL_OES_EGL_image_external_essl3");
+        let multisampled = extensions.has("GL_EXT_multisampled_render_to_texture");
         let mut functions = Self {
             image_target_texture: load!(image || external, c"glEGLImageTargetTexture2DOES"),
             image_target_renderbuffer: load!(image, c"glEGLImageTargetRenderbufferStorageOES"),
+            texture_multisample: load!(multisampled, c"glFramebufferTexture2DMultisampleEXT"),
+            renderbuffer_multisample: load!(multisampled, c"glRenderbufferStorageMultisampleEXT"),
             reset_status: load!(version >= (3, 2), c"glGetGraphicsResetStatus"),
             shader_info_log: load!(true, c"glGetShaderInfoLog"),
             program_info_log: load!(true, c"glGetProgramInfoLog"),
             debug_callback: load!(extensions.has("GL_KHR_debug"), c"glDebugMessageCallbackKHR"),
             timer: super::timer::Functions::resolve(library, extensions),
         };
+        if functions.renderbuffer_multisample.is_none() {
+            functions.texture_multisample = None;
+        }
         if functions.reset_status.is_none() {
             functions.reset_status = load!(extensions.has("GL_KHR_robustness"), c"glGetGraphicsResetStatusKHR");
         }

@@ -221,7 +221,17 @@ impl Program {
         gl.check_error("glDrawArrays", || self.label.clone())
     }
 
-    fn make_current(&self, gl: &Gl) -> Result<()> {
+    /// Where vertices give the program this attribute; `None` where it uses none of this name.
+    pub(super) fn attribute(&self, gl: &Gl, name: &str) -> Option<u32> {
+        // SAFETY: a context is current and the program is linked.
+        unsafe { gl.glow().get_attrib_location(glow::NativeProgram(self.name.raw()), name) }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn make_current(&self, gl: &Gl) -> Result<()> {
         gl.check_name(&self.name, "glUseProgram")?;
         // SAFETY: a context is current and the program lives in its share group.
         unsafe { gl.glow().use_program(Some(glow::NativeProgram(self.name.raw()))) };

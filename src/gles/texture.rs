@@ -337,23 +337,62 @@ impl Texture {
             ));
         }
         let odd = !self.size.width.is_power_of_two() || !self.size.height.is_power_of_two();
-        let npot = gl.caps().at_least(3, 0) || gl.caps().extensions.has("GL_OES_texture_npot");
+        let npot = has_npot(gl);
         if wrap != Wrap::ClampToEdge && odd && !npot {
             let detail = format!("{wrap:?}: {} is no power of two, and this is OpenGL ES 2", self.size);
             return Err(Error::invalid("glTexParameter", detail));
         }
         self.bind(gl, 0)?;
+        self.wrap_axis(gl, glow::TEXTURE_WRAP_S, wrap);
+        self.wrap_axis(gl, glow::TEXTURE_WRAP_T, wrap);
+        Ok(())
+    }
+
+    /// As [`Texture::set_wrap`], across and down.
+    ///
+    /// # Errors
+    /// As [`Texture::set_wrap`].
+    pub fn set_wraps(&self, gl: &Gl, across: Wrap, down: Wrap) -> Result<()> {
+        self.set_wrap(gl, across)?;
+        if across != down {
+            self.set_wrap(gl, down)?;
+            self.wrap_axis(gl, glow::TEXTURE_WRAP_S, across);
+        }
+        Ok(())
+    }
+
+    /// The texture is bound to unit 0.
+    fn wrap_axis(&self, gl: &Gl, axis: u32, wrap: Wrap) {
         let value = match wrap {
             Wrap::ClampToEdge => glow::CLAMP_TO_EDGE,
             Wrap::Repeat => glow::REPEAT,
             Wrap::MirroredRepeat => glow::MIRRORED_REPEAT,
         };
         // SAFETY: a context is current and the texture bound.
+        unsafe { gl.glow().tex_parameter_i32(self.target.raw(), axis, value as i32) };
+    }
+
+    /// Sets what lies between texels where the picture is drawn larger and where it is drawn smaller; with `mipmaps` from
+    /// smaller pictures that are made now, of what has been uploaded. They are not made where OpenGL ES 2 cannot.
+    ///
+    /// # Errors
+    /// As [`Texture::bind`]; `OutOfMemory`.
+    #[doc(alias = "glGenerateMipmap")]
+    pub fn set_filters(&self, gl: &Gl, larger: Filter, smaller: Filter, mipmaps: bool) -> Result<()> {
+        self.set_filter(gl, smaller)?;
+        let power = self.size.width.is_power_of_two() && self.size.height.is_power_of_two();
+        let mipmaps = mipmaps && self.image.is_none() && (power || has_npot(gl));
+        let larger = if larger == Filter::Nearest { glow::NEAREST } else { glow::LINEAR };
+        // SAFETY: a context is current and the texture bound; its storage is one that has mipmaps.
         unsafe {
-            gl.glow().tex_parameter_i32(self.target.raw(), glow::TEXTURE_WRAP_S, value as i32);
-            gl.glow().tex_parameter_i32(self.target.raw(), glow::TEXTURE_WRAP_T, value as i32);
+            gl.glow().tex_parameter_i32(self.target.raw(), glow::TEXTURE_MAG_FILTER, larger as i32);
+            if mipmaps {
+                gl.glow().generate_mipmap(self.target.raw());
+                let smaller = glow::LINEAR_MIPMAP_LINEAR as i32;
+                gl.glow().tex_parameter_i32(self.target.raw(), glow::TEXTURE_MIN_FILTER, smaller);
+            }
         }
-        Ok(())
+        gl.check_error("glGenerateMipmap", || format!("{} {}", self.fourcc, self.size))
     }
 
     /// Size in pixels.
@@ -430,6 +469,11 @@ impl Renderbuffer {
     pub(super) fn name(&self) -> &Name {
         &self.name
     }
+}
+
+/// Textures of any size repeat and have mipmaps.
+pub(crate) fn has_npot(gl: &Gl) -> bool {
+    gl.caps().at_least(3, 0) || gl.caps().extensions.has("GL_OES_texture_npot")
 }
 
 fn check_display(gl: &Gl, image: &Image) -> Result<()> {

@@ -234,12 +234,31 @@ fn number(value: f64) -> String {
 /// # Errors
 /// As [`glsl_input`].
 pub fn glsl_vertex(version: ShaderVersion, inputs: &[Input<'_>]) -> Result<String> {
-    let (attribute, varying) = match version {
-        ShaderVersion::Essl100 => ("attribute", "varying"),
-        ShaderVersion::Essl300 => ("in", "out"),
-    };
-    let mut declarations = format!("{attribute} vec2 {POSITION};\n{varying} vec2 {UV};\n");
-    let mut body = format!("    {UV} = {POSITION} * 0.5 + 0.5;\n");
+    let attribute = if version == ShaderVersion::Essl100 { "attribute" } else { "in" };
+    let declarations = format!("{attribute} vec2 {POSITION};\n");
+    let (uv, body) = (format!("{POSITION} * 0.5 + 0.5"), format!("    gl_Position = vec4({POSITION}, 0.0, 1.0);\n"));
+    glsl_vertex_of(version, inputs, &VertexText { declarations: &declarations, uv: &uv, body: &body })
+}
+
+/// What a vertex shader of another shape than the triangle over the whole target is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct VertexText<'a> {
+    /// Attributes, uniforms and varyings of its own.
+    pub declarations: &'a str,
+    /// [`UV`], where inputs are asked for this very pixel: an expression.
+    pub uv: &'a str,
+    /// Statements; one of them sets `gl_Position`.
+    pub body: &'a str,
+}
+
+/// As [`glsl_vertex`], for vertices of any kind.
+///
+/// # Errors
+/// As [`glsl_input`].
+pub fn glsl_vertex_of(version: ShaderVersion, inputs: &[Input<'_>], own: &VertexText<'_>) -> Result<String> {
+    let varying = if version == ShaderVersion::Essl100 { "varying" } else { "out" };
+    let mut declarations = format!("{}{varying} vec2 {UV};\n", own.declarations);
+    let mut body = format!("    {UV} = {};\n", own.uv);
     for input in inputs {
         let coordinates = input.coordinates()?;
         for (which, transform) in [("luma", coordinates.luma), ("chroma", coordinates.chroma)] {
@@ -249,7 +268,7 @@ pub fn glsl_vertex(version: ShaderVersion, inputs: &[Input<'_>]) -> Result<Strin
             }
         }
     }
-    Ok(format!("{declarations}void main() {{\n{body}    gl_Position = vec4({POSITION}, 0.0, 1.0);\n}}\n"))
+    Ok(format!("{declarations}void main() {{\n{body}{}}}\n", own.body))
 }
 
 /// The head of a fragment shader for these inputs, without `#version`: extensions, precision, [`UV`] and every

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+pub mod mesh;
 pub mod optimize;
 pub mod pass;
 #[cfg(feature = "schema")]
@@ -25,6 +26,7 @@ mod schema;
 mod spanned;
 pub mod value;
 
+pub use mesh::{Mesh, MeshKeys, Samples, Turntable};
 pub use optimize::{Optimize, Step};
 pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
 pub use spanned::Spanned;
@@ -106,8 +108,11 @@ pub struct Parameter {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// The file, relative to the pipeline file; `-` is standard input (y4m; raw where `format` is given). Fifos too.
-    /// Streams are read once, forwards: no `range`, no `loop`. Default: none, where `pattern` is given.
+    /// The file, relative to the pipeline file; `-` is standard input (y4m; raw where `format` is given; PNG or JPEG
+    /// pictures one behind the other with `kind = "image"`). Fifos too. Streams are read once, forwards: no `range`, no
+    /// `loop`. Images: `"photos/*.jpg"` (`*`, `?`, `[0-9]`, `**` for folders below) is all of these files, each a frame,
+    /// by name with numbers by their value (`a2` before `a10`); `"scan-%04d.png"` those with a number there, by number.
+    /// Default: none, where `pattern` is given.
     pub file: Option<Spanned<PathBuf>>,
     /// What the file is. Default: by its extension.
     pub kind: Option<Spanned<SourceKind>>,
@@ -123,12 +128,24 @@ pub struct Source {
     pub allow: Vec<Spanned<String>>,
     /// A picture that is computed, instead of a file.
     pub pattern: Option<Spanned<Pattern>>,
-    /// Size of a raw file's or a pattern's pictures. Unit: pixels. Default: patterns 1280x720; raw files need it.
+    /// Size of a raw file's or a pattern's pictures; images are scaled to it (Lanczos, by the CPU). Unit: pixels.
+    /// Default: patterns 1280x720; raw files need it; images keep theirs, which must be one size.
     pub size: Option<Spanned<Text<Size>>>,
     /// Raw files: format of the pictures. Default: raw files need it.
     pub format: Option<Spanned<Text<Fourcc>>>,
+    /// Images with `size`: how a picture of other proportions gets there. Default: `"contain"`.
+    pub fit: Option<Spanned<Fit>>,
+    /// Images with `fit = "contain"`: the colour beside the picture. Default: `"#000000"`.
+    pub background: Option<Spanned<Rgba>>,
+    /// Images: whether they are turned as the camera noted it. Default: `"upright"`.
+    pub orientation: Option<Spanned<Orientation>>,
+    /// Images: what is done with an embedded colour profile (ICC) of RGB pixels; those of grey and CMYK are not used.
+    /// Default: `"srgb"`.
+    pub profile: Option<Spanned<Profile>>,
     /// Frames per second. Unit: frames/s. Default: the file's; patterns 25.
     pub rate: Option<Text<Rate>>,
+    /// When pictures are handed on. Default: `"free"`.
+    pub pace: Option<Spanned<Pace>>,
     /// Raw files: from row to row; one number for the first plane, the others following from it, or one per plane.
     /// Unit: bytes. Default: rows without padding.
     pub stride: Option<Spanned<Numbers>>,
@@ -172,6 +189,63 @@ pub enum Convert {
     Linear,
 }
 
+/// How a picture gets into a frame of other proportions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// All of the picture, in the middle, `background` beside it.
+    Contain,
+    /// All of the frame, what hangs over cut off on both sides.
+    Cover,
+    /// All of both: proportions change.
+    Stretch,
+}
+
+impl std::fmt::Display for Fit {
+    /// As description files name it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Contain => "contain",
+            Self::Cover => "cover",
+            Self::Stretch => "stretch",
+        })
+    }
+}
+
+/// What is done with the orientation that a picture's file notes (EXIF, TIFF).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Orientation {
+    /// The picture is turned and mirrored so that it stands upright.
+    Upright,
+    /// Pixels as they are stored.
+    Stored,
+}
+
+/// What is done with the colour profile in a picture's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// Colours are converted to sRGB, relative colorimetric.
+    Srgb,
+    /// Nothing: numbers as they are stored.
+    Ignore,
+}
+
+/// When a source hands its pictures on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// As fast as the run takes them.
+    Free,
+    /// At its rate, the first at once. None is left out: a picture that is late comes at once, and the source catches up.
+    Realtime,
+}
+
 /// What a source's file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -181,7 +255,9 @@ pub enum SourceKind {
     Y4m,
     /// Frames one after the other, nothing between.
     Raw,
-    /// One picture: PNG, JPEG, PBM, PGM, PPM, PAM.
+    /// Pictures: PNG, JPEG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM, PAM; 16 bits a channel are rounded to 8. The pictures of
+    /// an animation (GIF, WebP, PNG) are frames; any other file is one picture, which is held. At most 65536 pixels a side
+    /// and 1 GiB decoded.
     Image,
     /// A colour table, as the picture that `shaders/lut.frag` reads.
     Cube,
@@ -238,17 +314,20 @@ impl ColorKeys {
     }
 }
 
-/// One draw: inputs by name, one of `shader`, `overlay` and `blend`, one target.
+/// One draw: inputs by name, one of `shader`, `overlay`, `blend` and `mesh`, one target.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
-    /// The fragment shader, relative to the pipeline file. Default: none, where `overlay` or `blend` is given.
+    /// The fragment shader, relative to the pipeline file; beside `mesh` that of its surfaces. Default: none, where
+    /// `overlay`, `blend` or `mesh` is given.
     pub shader: Option<Spanned<PathBuf>>,
     /// Lays the second input over the first.
     pub overlay: Option<Spanned<Overlay>>,
     /// Mixes the second input, stretched over the target, into the first: a mode, or a table.
     pub blend: Option<Spanned<Blend>>,
+    /// Draws a model (glTF 2.0): its file, or a table.
+    pub mesh: Option<Spanned<Mesh>>,
     /// The dialect of the shader. Default: `"darkframe"`.
     pub style: Option<Spanned<Style>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for
@@ -486,6 +565,11 @@ impl Description {
             true => error,
             false => error.with_span(Span::new(&self.origin.path, self.origin.text.clone(), range)),
         }
+    }
+
+    /// The folder that files are relative to.
+    pub fn folder(&self) -> &Path {
+        self.origin.path.parent().unwrap_or(Path::new(""))
     }
 
     /// A file named in the text, relative to the folder of the pipeline file.

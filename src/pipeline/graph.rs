@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
 use crate::layout::Size;
 
-use super::description::{ColorKeys, Description, Filter, PassSize, Wrap, did_you_mean};
-use super::sink;
+use super::description::{ColorKeys, Description, Filter, PassSize, Source, Wrap, did_you_mean};
+use super::sink::{self, output::Pattern};
+use super::source::image::list;
 
 mod keys;
 
@@ -91,11 +92,16 @@ impl PassNode {
         }
     }
 
+    /// A fragment shader is run over the whole target: "this very pixel" of an input is one of the target.
+    pub fn is_full_screen(&self) -> bool {
+        self.kind != Kind::Mesh
+    }
+
     /// Drawn once in every frame by a fragment shader over the whole target, from inputs that end at their edges; nobody
     /// needs it in the next frame. Such a pass may be drawn in any way that gives the same picture.
     pub fn is_plain(&self) -> bool {
         let once = self.repeat == 1 && self.enable.is_none() && !self.keeps_previous;
-        once && self.clear.is_none() && self.wrap == Wrap::Clamp
+        once && self.is_full_screen() && self.clear.is_none() && self.wrap == Wrap::Clamp
     }
 
     /// How an input, by index, is read between its pixels.
@@ -191,6 +197,16 @@ impl Graph {
                 }
                 if let Some(source) = std::fs::canonicalize(file.get_ref()).ok().and_then(|file| read.get(&file)) {
                     return error(format!("source \"{source}\" reads this file, which would be replaced"));
+                }
+                let written = Pattern::parse(file.get_ref()).map(|pattern| pattern.name(0)).unwrap_or_default();
+                let reads = |source: &Source| {
+                    source
+                        .file
+                        .as_ref()
+                        .is_some_and(|read| list::is_among(description.folder(), read.get_ref(), &written))
+                };
+                if let Some((source, _)) = description.sources.iter().find(|(_, source)| reads(source)) {
+                    return error(format!("source \"{source}\" reads files of this name"));
                 }
             }
             let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span())?;

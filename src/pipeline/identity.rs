@@ -14,11 +14,14 @@ use crate::error::{Error, Result};
 use super::description::Description;
 use super::manifest::{Checksum, Head};
 use super::plan::Plan;
+use super::source::image::list;
 
 /// Files up to this size are read whole.
 const READ_BYTES: u64 = 64 << 20;
 /// Of larger ones this much at the beginning, in the middle and at the end.
 const SAMPLE_BYTES: u64 = 16 << 20;
+/// The same where a source has many files.
+const FEW_BYTES: (u64, u64) = (192 << 10, 64 << 10);
 
 /// The checksums of `description`: its text, its shaders with what they include, the files of its sources, this version.
 ///
@@ -39,25 +42,48 @@ pub fn of(description: &Description, plan: &Plan) -> Result<BTreeMap<String, Str
         sum.update(shader.text.as_bytes());
         parts.insert(format!("the shader of pass {}", node.name), sum.finish());
     }
+    for (name, model) in &plan.models {
+        let checksum = |file: &std::path::PathBuf| file_checksum(file, (READ_BYTES, SAMPLE_BYTES));
+        let sums = model.files.iter().map(checksum).collect::<Result<Vec<_>>>()?;
+        parts.insert(format!("the model of pass {name}"), Checksum::of(sums.join(" ").as_bytes()));
+    }
     for name in &plan.graph.sources {
         if let Some(file) = &description.sources[name.as_str()].file {
-            let path = description.resolve(file.get_ref());
-            parts.insert(format!("the file of source {name}"), file_checksum(&path)?);
+            let files = match super::source::is_stdin(file.get_ref()) {
+                true => list::Files::One(file.get_ref().clone()),
+                false => list::find(description.folder(), file.get_ref())?,
+            };
+            match files {
+                list::Files::One(path) => {
+                    parts.insert(
+                        format!("the file of source {name}"),
+                        file_checksum(&path, (READ_BYTES, SAMPLE_BYTES))?,
+                    );
+                }
+                list::Files::Several(files, _) => {
+                    let mut sum = Checksum::default();
+                    for file in files {
+                        sum.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+                        sum.update(file_checksum(&file, FEW_BYTES)?.as_bytes());
+                    }
+                    parts.insert(format!("the files of source {name}"), sum.finish());
+                }
+            }
         }
     }
     Ok(parts)
 }
 
 /// Length and content; of large files samples.
-fn file_checksum(path: &Path) -> Result<String> {
+fn file_checksum(path: &Path, (whole_bytes, sample_bytes): (u64, u64)) -> Result<String> {
     let failed = |error| Error::from_io("read", path.display(), error);
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     let mut sum = Checksum::default();
     sum.update(&length.to_le_bytes());
-    let samples = match length <= READ_BYTES {
+    let samples = match length <= whole_bytes {
         true => vec![(0, length)],
-        false => [0, length / 2, length - SAMPLE_BYTES].map(|at| (at, SAMPLE_BYTES)).to_vec(),
+        false => [0, length / 2, length - sample_bytes].map(|at| (at, sample_bytes)).to_vec(),
     };
     let mut bytes = vec![0; 1 << 20];
     for (mut at, mut left) in samples {
@@ -112,14 +138,16 @@ mod tests {
         // Sparse: it has no bytes on disk.
         let sum_of = |length: u64| {
             file.set_len(length).unwrap();
-            file_checksum(&path).unwrap()
+            file_checksum(&path, (READ_BYTES, SAMPLE_BYTES)).unwrap()
         };
         let small = sum_of(1000);
         let (large, longer) = (sum_of(READ_BYTES * 4), sum_of(READ_BYTES * 4 + 1));
         assert!(small != large && large != longer);
         file.write_all_at(b"x", READ_BYTES * 4).unwrap();
-        assert_ne!(file_checksum(&path).unwrap(), longer);
+        assert_ne!(file_checksum(&path, (READ_BYTES, SAMPLE_BYTES)).unwrap(), longer);
         std::fs::remove_file(&path).unwrap();
-        assert!(file_checksum(&path).unwrap_err().to_string().contains("darkframe-identity"));
+        assert!(
+            file_checksum(&path, (READ_BYTES, SAMPLE_BYTES)).unwrap_err().to_string().contains("darkframe-identity")
+        );
     }
 }

@@ -23,6 +23,8 @@ use super::plan::Setting;
 use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
 
 pub mod composite;
+#[cfg(feature = "mesh")]
+pub mod mesh;
 mod shadertoy;
 
 /// When a frame is.
@@ -182,10 +184,7 @@ impl Pass {
 
     /// `GLSL ES 1.00` or `3.00`.
     pub fn version(&self) -> &'static str {
-        match self.version {
-            ShaderVersion::Essl100 => "1.00",
-            ShaderVersion::Essl300 => "3.00",
-        }
+        version_name(self.version)
     }
 
     /// Draws over the whole of the bound target. `textures` are those of each input.
@@ -209,6 +208,13 @@ impl Pass {
             }
         }
         self.program.draw_triangle(gl)
+    }
+}
+
+fn version_name(version: ShaderVersion) -> &'static str {
+    match version {
+        ShaderVersion::Essl100 => "1.00",
+        ShaderVersion::Essl300 => "3.00",
     }
 }
 

@@ -4,7 +4,7 @@
 //! In: a [`Description`]. Out: a [`Plan`] that the runner carries out, and that `darkframe check` prints.
 //! Not here: the driver.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,9 +14,12 @@ use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean};
+use super::description::{
+    Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean,
+};
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, Kind, PassNode};
+use super::model::Model;
 use super::parameters::ParameterSet;
 use super::pass::composite;
 use super::shader::{BUILT_IN, Declared, Entry, Shader, texels};
@@ -163,6 +166,10 @@ pub struct Plan {
     pub uniforms: Vec<Vec<Setting>>,
     /// Parameters with the values that they begin with.
     pub parameters: ParameterSet,
+    /// Models, by the pass that draws each.
+    pub models: BTreeMap<String, Arc<Model>>,
+    /// What is said of them, by the pass.
+    pub meshes: BTreeMap<String, MeshKeys>,
     /// Passes, as in the graph, that can be drawn four pixels a fragment; where the CPU draws.
     pub four_wide: Vec<bool>,
     /// For each pass an earlier one whose texture it draws into, as nobody needs that picture any more.
@@ -201,9 +208,12 @@ impl Plan {
             let source = &description.sources[name.as_str()];
             let opened = Opened::open_until(description, name, source, stop).map_err(|error| {
                 // That the file is not there, or is a folder, is a mistake in the text; what is in it is not.
+                // So it is which files a pattern takes.
                 match (&source.file, error.kind(), error.op()) {
-                    (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open") => {
-                        description.error(format!("source.{name}.file"), error.detail(), file.span())
+                    (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open" | "size") => {
+                        let key = if error.op() == "size" { "size" } else { "file" };
+                        let key = format!("source.{name}.{key}");
+                        description.error(key, error.detail(), file.span()).with_hint_of(&error)
                     }
                     _ => error,
                 }
@@ -213,6 +223,7 @@ impl Plan {
         let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
         let sizes = graph.sizes(description, &source_sizes)?;
         let known = Sizes { sources: &source_sizes, targets: &sizes };
+        let models = open_models(description, &graph, &sizes)?;
         let Programs { shaders, uniforms, parameters } = Programs::new(description, &graph, known)?;
         let rate = description.rate.map(|rate| rate.0);
         let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
@@ -233,6 +244,8 @@ impl Plan {
             uniforms: Vec::new(),
             four_wide: Vec::new(),
             reused: Vec::new(),
+            meshes: mesh_keys(description, &models),
+            models,
             parameters,
             rate,
             start,
@@ -341,6 +354,9 @@ impl Plan {
     /// Whether every read of an input, which has the size of the target, is known to be at the middle of a pixel.
     /// Uniforms that a parameter may change are not known.
     pub fn reads_middles(&self, pass: usize, input: &str) -> bool {
+        if !self.graph.passes[pass].is_full_screen() {
+            return false;
+        }
         let Some(shader) = self.shaders[pass].as_deref() else { return true };
         let whole = |name: &str| {
             let setting = self.uniforms[pass].iter().find(|setting| setting.uniform.name == name);
@@ -367,6 +383,14 @@ impl Plan {
         }
     }
 
+    /// A model in words: file, triangles, draws.
+    pub(super) fn describe_model(&self, model: &Model) -> String {
+        let file = model.files.first().map_or(String::new(), |file| file.display().to_string());
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (triangles, draws) = (model.triangles(), model.draw_count());
+        format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
+    }
+
     /// What would be done, one line per part.
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -387,8 +411,12 @@ impl Plan {
             let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
             let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
             let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
+            let drawn = match self.models.get(&pass.name) {
+                Some(model) => format!("; draws {}", self.describe_model(model)),
+                None => String::new(),
+            };
             let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
-            lines.push(format!("pass {}: {} {}{from}{times}{how}", pass.name, pass.fourcc, self.sizes[index]));
+            lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
         }
         for sink in &self.graph.sinks {
             let file = match (&sink.plan.file, &sink.plan.share) {
@@ -410,6 +438,46 @@ impl Plan {
         });
         lines
     }
+}
+
+fn mesh_keys(description: &Description, models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, MeshKeys> {
+    let keys = |name: &String| Some(description.passes.get(name.as_str())?.mesh.as_ref()?.get_ref().0.clone());
+    models.keys().filter_map(|name| Some((name.clone(), keys(name)?))).collect()
+}
+
+/// The models that passes draw, each file read once; with the keys that speak of what is in them checked.
+fn open_models(description: &Description, graph: &Graph, sizes: &[Size]) -> Result<BTreeMap<String, Arc<Model>>> {
+    let mut files: HashMap<PathBuf, Arc<Model>> = HashMap::new();
+    let mut models = BTreeMap::new();
+    for (node, _size) in graph.passes.iter().zip(sizes) {
+        let Some(mesh) = node.described.as_ref().and_then(|name| description.passes[name.as_str()].mesh.as_ref())
+        else {
+            continue;
+        };
+        let keys = &mesh.get_ref().0;
+        let at_key = |error: Error| {
+            let ours = description.error(format!("pass.{}.mesh", node.name), error.detail(), mesh.span());
+            match error.hint() {
+                Some(hint) => ours.with_hint(hint),
+                None => ours,
+            }
+        };
+        let path = description.resolve(&keys.file);
+        let model = match files.get(&path) {
+            Some(model) => model.clone(),
+            None => Arc::new(Model::open(&path).map_err(at_key)?),
+        };
+        #[cfg(feature = "mesh")]
+        {
+            super::model::view::View::new(&model, keys, *_size).map_err(at_key)?;
+            for what in &model.left_out {
+                tracing::warn!(pass = node.name, model = %path.display(), "not drawn: {what}");
+            }
+        }
+        files.insert(path, model.clone());
+        models.insert(node.name.clone(), model);
+    }
+    Ok(models)
 }
 
 /// First frame and the one after the last: the range, cut where the first source ends.

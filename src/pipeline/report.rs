@@ -115,6 +115,8 @@ pub struct Edge {
     pub pictures: u64,
     /// Sinks: pictures that were let go because too many waited (`when-full`).
     pub dropped: u64,
+    /// Sources with `pace = "realtime"`: pictures that came when the next one was due already.
+    pub late: u64,
     /// Bytes written; 0 for sources.
     pub bytes: u64,
     /// Time in reading, decoding and converting, or in encoding and writing, on the edge's own thread.

@@ -221,7 +221,7 @@ impl<'a> Job<'a> {
         let (start, end, rate, draw) = (plan.start, plan.end, plan.rate, plan.draw.clone());
         let mut feeds: Vec<SourceFeed<'scope>> = Vec::new();
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
-            feeds.push(SourceFeed::start(scope, gl, &self, source, draw.clone(), filter)?);
+            feeds.push(SourceFeed::start(scope, gl, &self, source, (draw.clone(), rate), filter)?);
         }
         let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
@@ -455,12 +455,19 @@ impl<'a> Job<'a> {
 
     /// The error with the place of the key that it is about.
     fn with_place(&self, error: Error) -> Error {
-        let key = error.op().strip_prefix("pass.").and_then(|key| key.strip_suffix(".wrap"));
-        let pass = key.and_then(|name| self.description.passes.get(name));
-        match pass.and_then(|pass| pass.wrap.as_ref()) {
-            Some(wrap) => {
+        let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
+        let place = key.and_then(|(name, key)| {
+            let pass = self.description.passes.get(name)?;
+            match key {
+                "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
+                "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+                _ => None,
+            }
+        });
+        match place {
+            Some(place) => {
                 let origin = &self.description.origin;
-                error.with_span(Span::new(&origin.path, origin.text.clone(), wrap.span()))
+                error.with_span(Span::new(&origin.path, origin.text.clone(), place))
             }
             None => error,
         }

@@ -10,8 +10,8 @@ use crate::format::{FORMATS, Fourcc};
 use crate::layout::Size;
 
 use super::{
-    Blend, BlendKeys, BlendMode, FrameRange, Inputs, Length, Numbers, Optimize, PassSize, Rate, Rgba, Spanned, Step,
-    Text, Uniform,
+    Blend, BlendKeys, BlendMode, FrameRange, Inputs, Length, Mesh, MeshKeys, Numbers, Optimize, PassSize, Rate, Rgba,
+    Samples, Spanned, Step, Text, Turntable, Uniform,
 };
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
@@ -194,6 +194,49 @@ impl TextSchema for Length {
             ],
             "examples": [16, -16, "30%"],
         })
+    }
+}
+
+impl TextSchema for Turntable {
+    const NAME: &'static str = "Turntable";
+
+    fn text_schema() -> Schema {
+        json_schema!({
+            "description": "How fast a model turns: degrees per second, or per frame.",
+            "anyOf": [
+                { "type": "number", "minimum": -1e6, "maximum": 1e6 },
+                { "type": "string", "pattern": "^ *[-+]?[0-9]+([.][0-9]+)? *(/ *(s|frame) *)?$" },
+            ],
+            "examples": [90, "90/s", "3/frame"],
+        })
+    }
+}
+
+impl TextSchema for Samples {
+    const NAME: &'static str = "Samples";
+
+    fn text_schema() -> Schema {
+        json_schema!({
+            "description": "A number, or as many as the driver offers.",
+            "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": 64 },
+                { "type": "string", "pattern": "^ *([1-9]|[1-5][0-9]|6[0-4]|max) *$" },
+            ],
+            "examples": [4, "max"],
+        })
+    }
+}
+
+impl JsonSchema for Mesh {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Mesh".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<MeshKeys>();
+        json_schema!({ "anyOf": [{ "type": "string" }, table] })
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-use super::super::description::{Description, Pass, Style};
+use super::super::description::{Description, Mesh, Pass, Spanned, Style, did_you_mean};
 use super::super::expression::{Expression, Wrong};
 
 /// What a pass does.
@@ -23,6 +23,8 @@ pub enum Kind {
     Overlay,
     /// The second input mixed into the first.
     Blend,
+    /// A model; with a shader of its surfaces, or without.
+    Mesh,
 }
 
 /// When a pass is drawn.
@@ -67,14 +69,19 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         ("shader", pass.shader.as_ref().map(|value| value.span()), Kind::Shader),
         ("overlay", pass.overlay.as_ref().map(|value| value.span()), Kind::Overlay),
         ("blend", pass.blend.as_ref().map(|value| value.span()), Kind::Blend),
+        ("mesh", pass.mesh.as_ref().map(|value| value.span()), Kind::Mesh),
     ];
     let mut given: Vec<_> = keys.iter().filter_map(|(key, span, kind)| Some((*key, span.clone()?, *kind))).collect();
     given.sort_by_key(|(_, span, _)| span.start);
+    if pass.mesh.is_some() {
+        // Its surfaces may have a shader.
+        given.retain(|(.., kind)| *kind != Kind::Shader);
+    }
     let error = |key: &str, detail: String, span: Range<usize>| {
         let key = if key.is_empty() { format!("pass.{name}") } else { format!("pass.{name}.{key}") };
         description.error(key, detail, span)
     };
-    let one_of = "a pass has one of shader, overlay and blend";
+    let one_of = "a pass has one of shader, overlay, blend and mesh";
     let (key, span, kind) = match given.as_slice() {
         [one] => one.clone(),
         [] => {
@@ -86,7 +93,7 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
             return Err(error(second, detail, span.clone()).with_hint("remove one of them, or make two passes"));
         }
     };
-    let has_uniforms = kind == Kind::Shader;
+    let has_uniforms = pass.shader_file().is_some();
     if let Some((uniform, _)) = pass.uniforms.iter().next().filter(|_| !has_uniforms) {
         let detail = format!("a pass with {key} has no shader of its own that could declare \"{uniform}\"");
         return Err(error("uniforms", detail, uniform.span()));
@@ -118,6 +125,9 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
             return Err(error(key, "scale: expected more than 0, e.g. 0.5 or \"30%\"".into(), overlay.span()));
         }
     }
+    if let (Kind::Mesh, Some(mesh)) = (kind, &pass.mesh) {
+        check_mesh(description, name, pass, mesh)?;
+    }
     match pass.style.as_ref().map(|style| *style.get_ref()) {
         Some(Style::Shadertoy) if inputs > 4 => {
             let detail = format!("shadertoy shaders have four channels: {inputs} inputs given");
@@ -126,6 +136,33 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         Some(Style::Shadertoy) => Ok(Kind::Shadertoy),
         _ => Ok(kind),
     }
+}
+
+fn check_mesh(description: &Description, name: &str, pass: &Pass, mesh: &Spanned<Mesh>) -> Result<()> {
+    let keys = &mesh.get_ref().0;
+    let error = |detail: String| description.error(format!("pass.{name}.mesh"), detail, mesh.span());
+    if let Some((key, words)) = keys.wrong() {
+        return Err(error(format!("{key}: {words}")));
+    }
+    if let Some(repeat) = pass.repeat.as_ref().filter(|repeat| *repeat.get_ref() > 1) {
+        let detail = "a model is drawn once a frame";
+        let error = description.error(format!("pass.{name}.repeat"), detail, repeat.span());
+        return Err(error.with_hint("remove it"));
+    }
+    let inputs = || pass.inputs.0.iter().map(|(input, _)| input.get_ref().as_str());
+    if let Some(texture) = keys.texture.as_deref().filter(|texture| !inputs().any(|input| input == *texture)) {
+        let hint = match pass.inputs.0.is_empty() {
+            true => format!("add inputs = [\"{texture}\"]"),
+            false => did_you_mean(texture, inputs()),
+        };
+        return Err(error(format!("texture: the pass has no input \"{texture}\"")).with_hint(hint));
+    }
+    if let Some((input, from)) = pass.inputs.0.first().filter(|_| keys.texture.is_none() && pass.shader.is_none()) {
+        let detail = format!("nothing reads the input \"{input}\"");
+        let error = description.error(format!("pass.{name}.inputs"), detail, from.span());
+        return Err(error.with_hint(format!("to show it on the model: mesh = {{ …, texture = \"{input}\" }}")));
+    }
+    Ok(())
 }
 
 /// How often a pass is drawn.

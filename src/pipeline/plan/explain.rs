@@ -6,7 +6,7 @@
 use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::pipeline::description::{Filter, Step};
-use crate::pipeline::graph::Feed;
+use crate::pipeline::graph::{Feed, Kind};
 
 use super::Plan;
 
@@ -33,7 +33,10 @@ impl Plan {
                 Some(Known { renderer, .. }) => format!("drawn by {renderer}"),
                 None => "no driver here: what depends on it is marked \"where …\"".into(),
             },
-            "every pass is one triangle that covers the target".into(),
+            match self.models.is_empty() {
+                true => "every pass is one triangle that covers the target".into(),
+                false => "every pass without a model is one triangle that covers the target".into(),
+            },
         ];
         if !self.graph.unused.is_empty() {
             lines.push(format!("not drawn, as no sink needs them: {}", self.graph.unused.join(", ")));
@@ -47,6 +50,9 @@ impl Plan {
                     format!("pass {}: {} {}, fused of {}", pass.name, pass.fourcc, self.sizes[index], parts.join(" + "))
                 }
             });
+            if let Some(model) = self.models.get(&pass.name) {
+                lines.push(format!("  draws {} with depth, into the whole target anew", self.describe_model(model)));
+            }
             for (number, (name, feed)) in pass.inputs.iter().enumerate() {
                 let how = self.how_it_is_read(index, name, *feed, pass.filter_of(number), driver);
                 lines.push(format!("  reads {} as {name}: {how}", self.graph.name(*feed)));
@@ -67,6 +73,9 @@ impl Plan {
     fn how_it_is_read(&self, pass: usize, name: &str, feed: Feed, wanted: Filter, driver: Option<&Known>) -> String {
         if wanted == Filter::Nearest {
             return "nearest, as the pipeline says".into();
+        }
+        if self.graph.passes[pass].kind == Kind::Mesh {
+            return format!("linear: {} is shown on a model", self.feed_size(feed));
         }
         if self.feed_size(feed) != self.sizes[pass] {
             return format!("linear: {} is read at {}", self.feed_size(feed), self.sizes[pass]);
@@ -119,7 +128,9 @@ impl Plan {
             Feed::Source(source) => views_of_four(self.infos[source].fourcc, self.infos[source].size).is_some(),
             Feed::Pass(_) | Feed::Previous(_) => false,
         };
-        if !self.optimize.has(Step::FourWide) {
+        if node.kind == Kind::Mesh {
+            "it draws a model"
+        } else if !self.optimize.has(Step::FourWide) {
             "the step \"four-wide\" is off"
         } else if node.inputs.is_empty() || !node.inputs.iter().all(|(_, feed)| is_subsampled(feed)) {
             "not every input is a source of 8 bits with subsampled chroma, four columns wide"
@@ -133,6 +144,9 @@ impl Plan {
     fn target(&self, pass: usize) -> String {
         if self.graph.sinks.iter().any(|sink| sink.pass == pass) {
             return "buffers in a circle, which sinks take".into();
+        }
+        if self.graph.passes[pass].kind == Kind::Mesh {
+            return "a texture of its own, with depth beside it".into();
         }
         if !self.graph.passes[pass].is_plain() {
             return "a texture of its own: it has wrap, clear, repeat or enable, or is read in the next frame".into();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::format::Fourcc;
 use crate::gles::yuv;
 use crate::pipeline::description::Filter;
-use crate::pipeline::graph::{Feed, Graph, PassNode};
+use crate::pipeline::graph::{Feed, Graph, Kind, PassNode};
 use crate::pipeline::shader::join::{Joint, Part, name_in};
 use crate::pipeline::shader::{Declared, Shader, Version};
 use crate::pipeline::source::Info;
@@ -182,6 +182,9 @@ fn can_be_part(base: &Drawn, pass: usize, apart: &BTreeSet<String>) -> Result<()
     let node = &base.graph.passes[pass];
     if apart.contains(&node.name) {
         return Err("the driver does not take the fused shader".into());
+    }
+    if node.kind == Kind::Mesh {
+        return Err("it draws a model".into());
     }
     if !node.is_plain() {
         return Err("it has wrap, clear, repeat or enable, or is read in the next frame".into());

@@ -3,10 +3,11 @@
 //! In: an opened source. Out: textures with the picture of each frame.
 //! Not here: what the textures mean to a shader (`gles::yuv`).
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::allocator::{Request, Usage};
 use crate::board::AllocatorKind;
@@ -21,9 +22,10 @@ use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
-use super::super::description::Filter;
+use super::super::description::{Filter, Rate};
 use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
+use super::super::source::pace::Pacer;
 use super::super::source::{BRIEF, Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
 use super::target::tight_memory;
@@ -68,6 +70,8 @@ pub(super) struct SourceFeed<'scope> {
     thread: Option<ScopedJoinHandle<'scope, ()>>,
     /// Times of the thread.
     work: Arc<Mutex<Times>>,
+    /// Pictures that were late.
+    late: Arc<AtomicU64>,
 }
 
 impl<'scope> SourceFeed<'scope> {
@@ -78,7 +82,7 @@ impl<'scope> SourceFeed<'scope> {
         gl: &Gl,
         job: &Job<'a>,
         mut source: Opened,
-        frames: FrameSet,
+        (frames, rate): (FrameSet, Rate),
         four_wide: Option<Filter>,
     ) -> Result<Self> {
         let given = source.info().fourcc;
@@ -140,10 +144,20 @@ impl<'scope> SourceFeed<'scope> {
             // The receiver lives in this function.
             let _ = free.send(Free { slot, fence: None });
         }
-        let work = Arc::default();
-        let (lends, work_there) = (lending.is_some(), Arc::clone(&work));
-        let buffers_there = buffers.clone();
-        let thread = Reading { source, buffers: buffers_there, lends, first, frames, stop: job.stop, work: work_there };
+        let (work, late) = (Arc::default(), Arc::default());
+        let pacer = source.pacer(rate);
+        let late_here = Arc::clone(&late);
+        let thread = Reading {
+            pacer,
+            late: late_here,
+            source,
+            buffers: buffers.clone(),
+            lends: lending.is_some(),
+            first,
+            frames,
+            stop: job.stop,
+            work: Arc::clone(&work),
+        };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy,
@@ -161,6 +175,7 @@ impl<'scope> SourceFeed<'scope> {
             free: Some(free),
             thread: Some(thread),
             work,
+            late,
         })
     }
 
@@ -266,7 +281,7 @@ impl<'scope> SourceFeed<'scope> {
     /// What has been read so far.
     pub(super) fn so_far(&self) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge { work, ..self.edge.clone() }
+        Edge { work, late: self.late.load(Ordering::Relaxed), ..self.edge.clone() }
     }
 }
 
@@ -288,8 +303,10 @@ struct Reading<'a> {
     lends: bool,
     first: Option<Lent>,
     frames: FrameSet,
-    stop: &'a std::sync::atomic::AtomicBool,
+    stop: &'a AtomicBool,
     work: Arc<Mutex<Times>>,
+    pacer: Option<Pacer>,
+    late: Arc<AtomicU64>,
 }
 
 impl Reading<'_> {
@@ -298,7 +315,7 @@ impl Reading<'_> {
             return self.lend(&filled);
         }
         for frame in self.frames.iter() {
-            if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 break;
             }
             let Ok(Free { slot, fence }) = free.recv() else { break };
@@ -307,7 +324,7 @@ impl Reading<'_> {
                     fence.wait(Some(HANG))?;
                 }
                 while !self.source.ready(BRIEF)? {
-                    if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    if self.stop.load(Ordering::Relaxed) {
                         return Ok(false);
                     }
                 }
@@ -324,6 +341,9 @@ impl Reading<'_> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
             };
+            if !wait_until_due(self.pacer.as_mut(), &self.late, self.stop) {
+                break;
+            }
             let failed = message.is_err();
             if filled.send(message).is_err() || failed || self.source.info().still {
                 break;
@@ -347,10 +367,27 @@ impl Reading<'_> {
                 Err(error) => Err(error),
             };
             let failed = message.is_err();
-            if self.stop.load(std::sync::atomic::Ordering::Relaxed) || filled.send(message).is_err() || failed {
+            if self.stop.load(Ordering::Relaxed) || filled.send(message).is_err() || failed {
                 break;
             }
         }
+    }
+}
+
+/// Waits until the picture that is there is due; false where the run is stopped.
+fn wait_until_due(pacer: Option<&mut Pacer>, late: &AtomicU64, stop: &AtomicBool) -> bool {
+    let Some(pacer) = pacer else { return true };
+    let due = pacer.due(Instant::now());
+    late.store(pacer.late(), Ordering::Relaxed);
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(left.min(BRIEF));
     }
 }
 

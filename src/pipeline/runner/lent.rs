@@ -187,7 +187,12 @@ pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], fi
                 let imports = Imports { external, known: VecDeque::from([(key(buffer), textures)]), count: 1 };
                 return Ok((way, Lending { imports: Some(imports), held: None }));
             }
-            Err(error) => refusals.push(error.to_string()),
+            Err(error) => {
+                let refusal = error.to_string();
+                if !refusals.contains(&refusal) {
+                    refusals.push(refusal);
+                }
+            }
         }
     }
     Err(Error::unsupported("import", refusals.join(" | ")))

@@ -10,12 +10,14 @@ use crate::gles::{Gl, InputBinding};
 use super::super::description::{Filter, Step};
 use super::super::graph::Feed;
 use super::super::parameters::ParameterSet;
+#[cfg(feature = "mesh")]
+use super::super::pass::mesh::{MeshOptions, MeshPass};
 use super::super::pass::{self, Pass, PassInput};
 use super::super::plan::{Plan, Programs};
 use super::feed::SourceFeed;
 use super::planes;
 use super::reload::is_same;
-use super::stage::Stage;
+use super::stage::{Drawer, Stage};
 use super::target::{self, Readable};
 
 /// Which passes are drawn four pixels a fragment: those of the plan whose shader compiles so. A shader that the author
@@ -120,8 +122,53 @@ fn sampled(plan: &Plan, feeds: &[SourceFeed<'_>], feed: Feed) -> Readable {
     }
 }
 
-/// The program that a pass is in its first draw.
-pub(super) fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Readable) -> Result<Pass> {
+/// What a pass is in its first draw.
+pub(super) fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Readable) -> Result<Drawer> {
+    let inputs = inputs(gl, plan, index, feed)?;
+    #[cfg(feature = "mesh")]
+    if let Some(model) = plan.models.get(&plan.graph.passes[index].name) {
+        return mesh(gl, plan, index, inputs, model).map(|pass| Drawer::Mesh(Box::new(pass)));
+    }
+    program(gl, plan, index, inputs).map(Drawer::Full)
+}
+
+/// A pass that draws a model.
+#[cfg(feature = "mesh")]
+fn mesh(
+    gl: &Gl,
+    plan: &Plan,
+    index: usize,
+    inputs: Vec<PassInput>,
+    model: &std::sync::Arc<super::super::model::Model>,
+) -> Result<MeshPass> {
+    let node = &plan.graph.passes[index];
+    let Some(keys) = plan.meshes.get(&node.name) else {
+        return Err(Error::failed("mesh", "the pass has no keys"));
+    };
+    let options = MeshOptions {
+        name: &node.name,
+        model: model.clone(),
+        keys,
+        shader: plan.shaders[index].as_deref(),
+        inputs,
+        target: (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?),
+        values: &plan.uniforms[index],
+        clear: node.clear.unwrap_or([0.0; 4]),
+        highp: plan.optimize.has(Step::Precision),
+    };
+    // Shaders have places of their own; the rest is about the key.
+    MeshPass::new(gl, options).map_err(|error| match error.kind() {
+        ErrorKind::Shader | ErrorKind::ContextLost | ErrorKind::OutOfMemory => error,
+        kind => {
+            let detail = format!("{}: {}", error.op(), error.detail());
+            let ours = Error::new(kind, format!("pass.{}.mesh", node.name), detail);
+            error.hint().map_or(ours.clone(), |hint| ours.with_hint(hint))
+        }
+    })
+}
+
+/// How a pass reads what feeds it.
+fn inputs(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> Readable) -> Result<Vec<PassInput>> {
     let node = &plan.graph.passes[index];
     let mut inputs = Vec::new();
     for (number, (name, from)) in node.inputs.iter().enumerate() {
@@ -138,7 +185,7 @@ pub(super) fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> R
             }
         }
     }
-    program(gl, plan, index, inputs)
+    Ok(inputs)
 }
 
 /// How a pass reads a picture as one of its inputs, which has a number and a name.
@@ -156,7 +203,8 @@ pub(super) fn input(
         ours.with_hint(error.hint().unwrap_or_default())
     })?;
     let filter = node.filter_of(number);
-    let same_size = size == plan.sizes[index];
+    // On a model an input's own pixel is none of the target's.
+    let same_size = size == plan.sizes[index] && node.is_full_screen();
     let shader = plan.shaders[index].as_deref();
     // A GPU filters for nothing: there is no reason to rely on its coordinates.
     let middles = gl.caps().is_software && node.is_plain() && plan.reads_middles(index, name);

@@ -9,6 +9,8 @@ use crate::gles::{Framebuffer, Gl, Texture};
 use super::super::description::Step;
 use super::super::graph::{Enable, Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
+#[cfg(feature = "mesh")]
+use super::super::pass::mesh::MeshPass;
 use super::super::pass::{self, Moment, Pass, PassInput};
 use super::super::plan::{Plan, Setting};
 use super::feed::SourceFeed;
@@ -16,9 +18,18 @@ use super::planes::drawn_format;
 use super::programs;
 use super::target::{self, Readable, Target};
 
+/// What draws a pass.
+pub(super) enum Drawer {
+    /// A fragment shader over the whole target.
+    Full(Pass),
+    /// A model.
+    #[cfg(feature = "mesh")]
+    Mesh(Box<MeshPass>),
+}
+
 /// A pass, ready to be drawn in every frame.
 pub(super) struct Stage {
-    pass: Pass,
+    pass: Drawer,
     /// The draws after the first.
     again: Option<Again>,
     /// Draws the first input where the pass is switched off.
@@ -133,11 +144,11 @@ impl Stage {
             return Ok(());
         }
         let Some(Again { pass, scratch, times }) = &self.again else {
-            return draw_into(gl, &self.pass, framebuffer, self.clear, &textures, moment);
+            return self.pass.draw_into(gl, framebuffer, self.clear, &textures, moment);
         };
         // The last draw goes into the target.
         let into = |draw: u32| if (times - 1 - draw).is_multiple_of(2) { framebuffer } else { scratch };
-        draw_into(gl, &self.pass, into(0), self.clear, &textures, moment)?;
+        self.pass.draw_into(gl, into(0), self.clear, &textures, moment)?;
         for draw in 1..*times {
             let last = into(draw - 1).texture().ok_or_else(|| Error::failed("repeat", "the target is no texture"))?;
             textures[0] = vec![last];
@@ -145,6 +156,77 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+impl Drawer {
+    fn inputs(&self) -> &[PassInput] {
+        match self {
+            Self::Full(pass) => pass.inputs(),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(pass) => pass.inputs(),
+        }
+    }
+
+    fn version(&self) -> &'static str {
+        match self {
+            Self::Full(pass) => pass.version(),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(pass) => pass.version(),
+        }
+    }
+
+    fn update(&self, gl: &Gl, settings: &[Setting], parameters: &ParameterSet) -> Result<()> {
+        match self {
+            Self::Full(pass) => pass.update(gl, settings, parameters),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(pass) => pass.update(gl, settings, parameters),
+        }
+    }
+
+    fn assign(&self, gl: &Gl, settings: &[Setting]) -> Result<()> {
+        match self {
+            Self::Full(pass) => pass.assign(gl, settings),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(pass) => pass.assign(gl, settings),
+        }
+    }
+
+    /// Shadertoy shaders: alpha is 1, whatever they write.
+    fn set_opaque(&self, gl: &Gl) -> Result<()> {
+        match self {
+            Self::Full(pass) => pass.set_opaque(gl),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(_) => Ok(()),
+        }
+    }
+
+    fn draw_into(
+        &self,
+        gl: &Gl,
+        framebuffer: &Framebuffer,
+        clear: Option<[f32; 4]>,
+        textures: &[Vec<&Texture>],
+        moment: Moment,
+    ) -> Result<()> {
+        match self {
+            Self::Full(pass) => draw_into(gl, pass, framebuffer, clear, textures, moment),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(pass) => {
+                apply_samplings(gl, pass.inputs(), textures)?;
+                pass.draw(gl, framebuffer, textures, moment)
+            }
+        }
+    }
+}
+
+/// Sets how each texture of the inputs is read.
+fn apply_samplings(gl: &Gl, inputs: &[PassInput], textures: &[Vec<&Texture>]) -> Result<()> {
+    for (input, textures) in inputs.iter().zip(textures) {
+        for (texture, sampling) in textures.iter().zip(&input.samplings) {
+            sampling.apply(gl, texture)?;
+        }
+    }
+    Ok(())
 }
 
 fn draw_into(
@@ -155,11 +237,7 @@ fn draw_into(
     textures: &[Vec<&Texture>],
     moment: Moment,
 ) -> Result<()> {
-    for (input, textures) in pass.inputs().iter().zip(textures) {
-        for (texture, sampling) in textures.iter().zip(&input.samplings) {
-            sampling.apply(gl, texture)?;
-        }
-    }
+    apply_samplings(gl, pass.inputs(), textures)?;
     framebuffer.bind(gl)?;
     if let Some(color) = clear {
         gl.clear(color);

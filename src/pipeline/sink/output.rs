@@ -305,6 +305,13 @@ impl Pattern {
         self.number.is_some()
     }
 
+    /// The number in `name`, where [`Pattern::name`] makes this name of it.
+    pub fn number_in(&self, name: &str) -> Option<u64> {
+        let (_, after) = self.number.as_ref()?;
+        let number = name.strip_prefix(self.before.as_str())?.strip_suffix(after.as_str())?.parse().ok()?;
+        (self.name(number) == Path::new(name)).then_some(number)
+    }
+
     /// The name for `frame`.
     pub fn name(&self, frame: u64) -> PathBuf {
         match &self.number {

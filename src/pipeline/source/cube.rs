@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result, Span, nearest};
 use crate::layout::Size;
 
-use super::still::StillReader;
+use super::image::{Picture, StillReader};
 
 /// Slices above each other in the atlas.
 pub const ROWS: usize = 8;
@@ -225,7 +225,7 @@ fn numbers<const N: usize>(file: &File<'_>, op: &'static str, words: &str, range
 pub fn open(path: &Path) -> Result<StillReader> {
     let failed = |error| Error::from_io("read", path.display(), error);
     let mut bytes = Vec::new();
-    super::open_file(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    super::input::open_file(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         let detail = format!("{}: more than 1 GiB: no table of 256 entries a side is so large", path.display());
         return Err(Error::new(ErrorKind::OutOfMemory, "read", detail));
@@ -233,7 +233,7 @@ pub fn open(path: &Path) -> Result<StillReader> {
     // Titles come in any encoding; only they may have other than ASCII.
     let text = String::from_utf8_lossy(&bytes);
     let (size, pixels) = Cube::parse(path, text.as_ref())?.over_unit().atlas();
-    Ok(StillReader::new(size, pixels))
+    Ok(StillReader::new(Picture { size, pixels, notes: Vec::new() }))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! In: the source's keys. Out: a [`Reader`] that lends each frame's memory, or copies it, and gives it back.
 //! Not here: the protocol (`share::unixfd`).
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::buffer::{Access, Map};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,41 +14,13 @@ use crate::layout::Layout;
 use crate::share::unixfd::Address;
 use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
-use super::super::description::{Description, Rate, Source};
-use super::{Info, Lease, Lent, Reader};
+use super::super::description::Rate;
+use super::{BRIEF, Info, Lease, Lent, Reader, Stop};
 
 /// How long the producer has to say what its frames are.
 const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
 /// Longer is a hang of the producer's GPU.
 const HANG: Duration = Duration::from_secs(10);
-
-/// Opens the source `name` of kind `unixfd`.
-///
-/// # Errors
-/// `Config` for keys that are wrong; as [`SocketReader::open`].
-pub(super) fn open(description: &Description, name: &str, source: &Source) -> Result<SocketReader> {
-    let key = |key: &str| format!("source.{name}.{key}");
-    let place = super::name_span(description, name);
-    let range = source.range.is_some().then_some("range");
-    if let Some(wrong) = range.or(source.r#loop.then_some("loop")) {
-        return Err(description.error(key(wrong), "frames from a process come once", place));
-    }
-    let Some(socket) = &source.socket else {
-        let error = description.error(key("socket"), "missing: this kind takes frames from a socket", place);
-        return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
-    };
-    let failed = |error: Error| {
-        let ours = description.error(key("socket"), error.detail(), socket.span());
-        match error.hint() {
-            Some(hint) => ours.with_hint(hint),
-            None => ours,
-        }
-    };
-    let address: Address = socket.get_ref().parse().map_err(failed)?;
-    let allow = super::super::sink::unixfd::allow(description, &key("allow"), &source.allow)?;
-    let options = Options { allow, reconnect: source.reconnect, ..Options::default() };
-    SocketReader::open(&address, options).map_err(failed)
-}
 
 /// Takes frames from a server.
 pub struct SocketReader {
@@ -59,15 +32,27 @@ pub struct SocketReader {
 }
 
 impl SocketReader {
-    /// Connects and waits until the producer has said what its frames are.
+    /// Connects and waits until the producer has said what its frames are; with `reconnect`, until `stop` is set.
     ///
     /// # Errors
-    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing.
-    pub fn open(address: &Address, options: Options) -> Result<Self> {
+    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Interrupted`.
+    pub fn open(address: &Address, options: Options, stop: &Stop) -> Result<Self> {
+        let patience = if options.reconnect { Duration::MAX } else { WAIT_FOR_CAPS };
         let mut client = Client::connect(address, Options { timelines: Timeline::find_node(), ..options })?;
-        let known = client.wait_for_caps(Some(WAIT_FOR_CAPS))?;
+        let since = Instant::now();
+        let mut known = false;
+        while !known && !client.has_ended() && since.elapsed() < patience {
+            if stop.load(Ordering::Relaxed) {
+                let detail = format!("{address}: the run was ended before the producer had said what its frames are");
+                return Err(Error::new(ErrorKind::Interrupted, "unixfd", detail));
+            }
+            known = client.wait_for_caps(Some(BRIEF))?;
+        }
         let Some(caps) = client.caps().copied().filter(|_| known) else {
-            let detail = format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}");
+            let detail = match client.has_ended() {
+                true => format!("{address}: the stream ended before the producer had said what its frames are"),
+                false => format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}"),
+            };
             return Err(Error::new(ErrorKind::Timeout, "unixfd", detail).with_hint("start the producer's pipeline"));
         };
         let rate = caps.rate.map(|(numerator, denominator)| Rate { numerator, denominator });

@@ -1,7 +1,8 @@
 //! YUV4MPEG2: a text header, then frames of planar YUV, each behind the word `FRAME`.
 //!
-//! In: a file. Out: planes, read straight into the destination's rows; mono as 4:2:0 with neutral chroma.
-//! Not here: deeper than 8 bits and interlaced video (refused by name).
+//! In: a file. Out: planes, read straight into the destination's rows where a format has them as the file has; deeper
+//! than 8 bits at the top of 16-bit words, exactly; mono as 4:2:0 with neutral chroma.
+//! Not here: taking woven fields apart (`shaders/deinterlace-bob.frag`).
 //!
 //! # References
 //! `yuv4mpeg(5)` of mjpegtools; the tags `XCOLORRANGE` and `XYSCSS` of FFmpeg.
@@ -10,118 +11,45 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::buffer::Map;
-use crate::color::{Color, Range, Siting};
-use crate::error::{Error, Result};
-use crate::format::Fourcc;
-use crate::layout::{Layout, Size};
+use crate::color::Range;
+use crate::error::Result;
+use crate::format::Component;
+use crate::layout::Layout;
 
-use super::super::description::Rate;
 use super::{Info, Input, Reader, Rows, Stop};
 
-const MAGIC: &[u8] = b"YUV4MPEG2";
+mod header;
+mod samples;
+
+pub use header::{FilePlane, Header};
+use samples::Placing;
+
 const FRAME: &[u8] = b"FRAME";
 /// Longer headers are no headers.
 const MAX_HEADER_BYTES: usize = 4096;
-
-/// What the header says.
-#[derive(Clone, Debug)]
-pub struct Header {
-    /// Picture size.
-    pub size: Size,
-    /// Frames per second, where it is said.
-    pub rate: Option<Rate>,
-    /// Format of the planes; `YUV420` for mono.
-    pub fourcc: Fourcc,
-    /// Luma only.
-    pub mono: bool,
-    /// Range and siting from the tags; the matrix is a guess.
-    pub color: Color,
-}
-
-impl Header {
-    /// Reads the header line, without its newline.
-    ///
-    /// # Errors
-    /// `InvalidInput` with the byte position within the line; `Unsupported` for what is refused.
-    pub fn parse(line: &[u8]) -> Result<Self> {
-        let bad = |at: usize, detail: String| Error::invalid("y4m", format!("byte {at}: {detail}"));
-        if !line.starts_with(MAGIC) || line.get(MAGIC.len()).is_some_and(|byte| *byte != b' ') {
-            return Err(bad(0, "the file does not begin with YUV4MPEG2".into()));
-        }
-        let (mut width, mut height, mut rate, mut space, mut range) = (None, None, None, "420jpeg".to_owned(), None);
-        let mut at = MAGIC.len();
-        for field in line[MAGIC.len()..].split(|byte| *byte == b' ') {
-            let start = at;
-            at += field.len() + 1;
-            let Some((tag, value)) = field.split_first() else { continue };
-            let value = String::from_utf8_lossy(value);
-            let number = || {
-                value.parse::<u32>().map_err(|_| bad(start, format!("{}{value}: expected a number", char::from(*tag))))
-            };
-            match tag {
-                b'W' => width = Some(number()?),
-                b'H' => height = Some(number()?),
-                // 0:0 means unknown.
-                b'F' if value == "0:0" => {}
-                b'F' => rate = Some(value.parse::<Rate>().map_err(|error| bad(start, error.detail().to_owned()))?),
-                b'I' if matches!(value.as_ref(), "p" | "?") => {}
-                b'I' => {
-                    return Err(Error::unsupported("y4m", format!("byte {start}: I{value}: interlaced video"))
-                        .with_hint("deinterlace it first, e.g. ffmpeg -i IN -vf yadif OUT.y4m"));
-                }
-                b'C' => space = value.into_owned(),
-                b'X' if value == "COLORRANGE=FULL" => range = Some(Range::Full),
-                b'X' if value == "COLORRANGE=LIMITED" => range = Some(Range::Limited),
-                _ => {}
-            }
-        }
-        let (Some(width), Some(height)) = (width, height) else {
-            return Err(bad(0, "the header has no W or no H".into()));
-        };
-        let size = Size::new(width, height).check().map_err(|error| bad(0, error.detail().to_owned()))?;
-        let mut color = Color::guess(size);
-        let (fourcc, mono) = match space.as_str() {
-            "420jpeg" | "420" => {
-                color.siting = Siting::Center;
-                (Fourcc::YUV420, false)
-            }
-            "420mpeg2" => (Fourcc::YUV420, false),
-            // PAL DV has Cb and Cr on alternating rows; top left is the nearest of ours.
-            "420paldv" => {
-                color.siting = Siting::TopLeft;
-                (Fourcc::YUV420, false)
-            }
-            "422" => (Fourcc::YUV422, false),
-            "444" => (Fourcc::YUV444, false),
-            "mono" => (Fourcc::YUV420, true),
-            other => {
-                return Err(Error::unsupported("y4m", format!("C{other}: this colour space is not read"))
-                    .with_hint("read are 420jpeg, 420mpeg2, 420paldv, 422, 444 and mono, 8 bits: convert with ffmpeg -pix_fmt yuv420p"));
-            }
-        };
-        color.range = range.unwrap_or(color.range);
-        Ok(Self { size, rate, fourcc, mono, color })
-    }
-}
+/// Rows are read in pieces of about this size where their samples are put elsewhere.
+const PIECE_BYTES: usize = 1 << 16;
 
 /// Reads YUV4MPEG2.
 pub struct Y4mReader {
     input: Input,
     info: Info,
-    mono: bool,
+    header: Header,
     /// Bytes of one frame's planes.
     body_bytes: u64,
     first: u64,
     /// Frame number and position of the next `FRAME` line.
     next: (u64, u64),
+    /// Rows on their way, where they are not read into their place.
+    piece: Vec<u8>,
 }
 
 impl Y4mReader {
-    /// Opens a file and reads its header.
+    /// Opens a file and reads its header; `range` is what its codes are, where the header says it wrong.
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`; as [`Header::parse`].
-    pub fn open(path: &Path, stop: &Stop) -> Result<Self> {
+    pub fn open(path: &Path, range: Option<Range>, stop: &Stop) -> Result<Self> {
         let mut input = Input::open(path, stop)?;
         let mut start = vec![0; MAX_HEADER_BYTES];
         let got = input.read_up_to(0, &mut start)?;
@@ -130,16 +58,12 @@ impl Y4mReader {
         }
         let end = start[..got].iter().position(|byte| *byte == b'\n');
         let line = &start[..end.unwrap_or(got)];
-        let header = Header::parse(line).map_err(|error| error.in_context(input.name()))?;
+        let mut header = Header::parse(line).map_err(|error| error.in_context(input.name()))?;
+        header.color.range = range.unwrap_or(header.color.range);
         let Some(end) = end else {
             return Err(input.error(got as u64, "the header line does not end"));
         };
-        let format = header.fourcc.format()?;
-        let planes = if header.mono { &format.planes[..1] } else { format.planes };
-        let body_bytes = planes
-            .iter()
-            .map(|plane| plane.row_bytes(header.size.width) * u64::from(plane.rows(header.size.height)))
-            .sum();
+        let body_bytes = header.body_bytes();
         let first = end as u64 + 1;
         // A stream shows its end when it is there.
         let rest = input.len_bytes().map(|len| len.saturating_sub(first));
@@ -164,7 +88,7 @@ impl Y4mReader {
             frames,
             still: false,
         };
-        Ok(Self { input, info, mono: header.mono, body_bytes, first, next: (0, first) })
+        Ok(Self { input, info, header, body_bytes, first, next: (0, first), piece: Vec::new() })
     }
 
     /// The position of the planes of the frame whose line begins at `at`; `None` at the end of the file.
@@ -214,18 +138,46 @@ impl Reader for Y4mReader {
             });
         }
         self.next = (index + 1, body + self.body_bytes);
-        for plane in 0..layout.planes().len() {
-            let stride = layout.planes()[plane].stride_bytes as usize;
-            let target = into.plane_mut(plane);
-            if self.mono && plane > 0 {
-                target.fill(128);
-                continue;
+        let packing = self.info.fourcc.packing();
+        let (bits, range) = (self.header.bits, self.info.color.range);
+        let placing = |component| packing.and_then(|packing| Placing::new(packing, component, bits, range));
+        for (index, plane) in self.header.planes.clone().into_iter().enumerate() {
+            let row_bytes = plane.columns as usize * self.header.sample_bytes();
+            let plane_bytes = row_bytes as u64 * u64::from(plane.rows);
+            if bits == 8 && layout.format().planes.len() > 2 {
+                // A plane of the file is one of the format.
+                let stride = layout.planes()[index].stride_bytes as usize;
+                let rows = Rows { rows: plane.rows, row_bytes, stride_bytes: row_bytes as u64 };
+                self.input.read_rows(body, &rows, into.plane_mut(index), stride)?;
+            } else if let Some(placing) = placing(plane.component) {
+                let rows = (PIECE_BYTES / row_bytes).clamp(1, plane.rows as usize);
+                self.piece.resize(rows * row_bytes, 0);
+                for first in (0..plane.rows).step_by(rows) {
+                    let rows = rows.min((plane.rows - first) as usize);
+                    let piece = &mut self.piece[..rows * row_bytes];
+                    self.input.read_exact(body + u64::from(first) * row_bytes as u64, piece)?;
+                    for (row, samples) in (first..).zip(piece.chunks_exact(row_bytes)) {
+                        placing.put(samples, layout, into, row);
+                    }
+                }
             }
-            let row_bytes = layout.row_bytes(plane);
-            let rows = Rows { rows: layout.rows(plane), row_bytes: row_bytes as usize, stride_bytes: row_bytes };
-            self.input.read_rows(body, &rows, target, stride)?;
-            body += row_bytes * u64::from(rows.rows);
+            body += plane_bytes;
+        }
+        for component in [Component::Cb, Component::Cr, Component::Alpha] {
+            let is_there = self.header.planes.iter().any(|plane| plane.component == component);
+            if let Some(placing) = placing(component).filter(|_| !is_there) {
+                placing.fill(layout, into);
+            }
         }
         Ok(true)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let fields = self.header.fields.map(|first| {
+            format!("interlaced, {first}: frames have both fields woven; shaders/deinterlace-bob.frag takes them apart")
+        });
+        let deeper = self.header.bits > 8 && self.info.fourcc.packing().is_some_and(|to| to.bits != self.header.bits);
+        let deeper = deeper.then(|| format!("{} bits read as {}", self.header.bits, self.info.fourcc));
+        fields.into_iter().chain(deeper).collect()
     }
 }

@@ -298,6 +298,11 @@ impl Client {
         self.connection.as_ref()?.caps.as_ref()
     }
 
+    /// No more frames come.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The stream's name, where the server is of this crate.
     pub fn stream(&self) -> Option<&str> {
         Some(self.connection.as_ref()?.hello.as_ref()?.stream.as_str())
