@@ -13,6 +13,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
+use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, ErrorKind, Result, Span};
@@ -27,8 +28,10 @@ use super::plan::Plan;
 use super::report::{self, Driver, Report};
 use super::resume::{JobOptions, Work};
 
+pub mod compile;
 mod deliver;
 mod feed;
+mod lent;
 pub mod live;
 mod planes;
 mod programs;
@@ -44,7 +47,7 @@ use feed::SourceFeed;
 use live::Live;
 use target::Target;
 use times::PassTimes;
-use trial::{Prover, Role, Trial};
+use trial::{Prover, ReceivedTrial, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
 const BUFFERS: usize = 3;
@@ -221,7 +224,8 @@ impl<'a> Job<'a> {
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
             feeds.push(SourceFeed::start(scope, gl, &self, source, (draw.clone(), rate), filter)?);
         }
-        let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
+        let mut stages =
+            programs::compile(gl, &mut plan, &feeds).map_err(|error| with_place(self.description, error))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
         let (four_wide, reused) = (plan.four_wide.clone(), plan.reused.clone());
         let mut parameters = plan.parameters.clone();
@@ -362,7 +366,7 @@ impl<'a> Job<'a> {
                 gl.flush();
             }
             for feed in &mut feeds {
-                feed.release(fence.clone());
+                feed.release(fence.clone())?;
             }
             for (index, target) in targets.iter_mut().enumerate() {
                 let wanted = wants(index, frame);
@@ -452,26 +456,6 @@ impl<'a> Job<'a> {
         Err(Error::unsupported("import", refusals.join(" | ")))
     }
 
-    /// The error with the place of the key that it is about.
-    fn with_place(&self, error: Error) -> Error {
-        let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
-        let place = key.and_then(|(name, key)| {
-            let pass = self.description.passes.get(name)?;
-            match key {
-                "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
-                "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
-                _ => None,
-            }
-        });
-        match place {
-            Some(place) => {
-                let origin = &self.description.origin;
-                error.with_span(Span::new(&origin.path, origin.text.clone(), place))
-            }
-            None => error,
-        }
-    }
-
     /// Fails where the driver is known not to live through an import.
     fn survives(&self, role: Role, allocator: AllocatorKind, fourcc: Fourcc, size: Size) -> Result<()> {
         let Some(prover) = self.prover else { return Ok(()) };
@@ -479,6 +463,12 @@ impl<'a> Job<'a> {
         let node = display.node().map(|node| node.path().to_owned());
         let driver = self.driver.clone();
         prover.prove(&Trial { driver, platform: display.platform(), node, role, allocator, fourcc, size })
+    }
+
+    /// Fails where the driver is known not to live through the import of memory that was received.
+    fn survives_received(&self, gl: &Gl, role: Role, buffer: &Buffer) -> Result<()> {
+        let Some(prover) = self.prover else { return Ok(()) };
+        prover.prove_received(&ReceivedTrial::new(gl, self.context.display(), role, buffer), buffer)
     }
 
     fn driver(&self, gl: &Gl) -> Driver {
@@ -506,4 +496,24 @@ fn so_far(facts: &Report, done: u64, begun: Instant, passes: &PassTimes) -> Repo
 /// What is known of a sink before it has written anything.
 fn sink_edge(graph: &Graph, targets: &[Target], pass: usize) -> report::Edge {
     report::Edge { input: graph.passes[pass].name.clone(), ..targets[pass].edge().cloned().unwrap_or_default() }
+}
+
+/// The error with the place of the key that it is about.
+fn with_place(description: &Description, error: Error) -> Error {
+    let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
+    let place = key.and_then(|(name, key)| {
+        let pass = description.passes.get(name)?;
+        match key {
+            "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
+            "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+            _ => None,
+        }
+    });
+    match place {
+        Some(place) => {
+            let origin = &description.origin;
+            error.with_span(Span::new(&origin.path, origin.text.clone(), place))
+        }
+        None => error,
+    }
 }

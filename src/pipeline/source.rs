@@ -21,15 +21,18 @@ pub mod cube;
 pub mod image;
 pub(in crate::pipeline) mod input;
 mod keys;
+mod lent;
 pub mod pace;
 pub mod pattern;
 pub mod raw;
 pub mod unixfd;
 pub mod unpack;
+mod unread;
 pub mod y4m;
 
 pub(crate) use input::{Input, Rows};
 pub use input::{is_stdin, is_stream};
+pub use lent::{Lease, Lent};
 use pace::Pacer;
 use unpack::Unpacking;
 
@@ -38,6 +41,15 @@ pub(super) const BRIEF: Duration = Duration::from_millis(100);
 
 /// Set to true, nobody waits for a stream any more: reads that have to fail with `Interrupted`.
 pub type Stop = Arc<AtomicBool>;
+
+/// How far a source is opened.
+#[derive(Clone, Copy, Debug)]
+pub enum Opening<'a> {
+    /// To be read; streams are waited for until this is set at most.
+    Read(&'a Stop),
+    /// To be looked at: nothing is taken from a stream or from another process.
+    Look,
+}
 
 /// What a source's pictures are.
 #[derive(Clone, Debug)]
@@ -75,6 +87,19 @@ pub trait Reader: Send {
     fn ready(&mut self, timeout: Duration) -> Result<bool> {
         let _ = timeout;
         Ok(true)
+    }
+
+    /// Pictures lie in memory that the GPU may be able to sample: [`Reader::lend`] gives them.
+    fn lends(&self) -> bool {
+        false
+    }
+
+    /// The next picture where it lies, instead of [`Reader::read`]; `None` where the stream has ended.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn lend(&mut self) -> Result<Option<Lent>> {
+        Ok(None)
     }
 
     /// What is done to the pictures, and what is to be known of them; for reports.
@@ -117,7 +142,15 @@ impl Opened {
     /// # Errors
     /// As [`Opened::open`]; `Interrupted`.
     pub fn open_until(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Self> {
-        let reader = keys::reader(description, name, source, stop)?;
+        Self::with(description, name, source, Opening::Read(stop))
+    }
+
+    /// As [`Opened::open`], as far as `opening` says.
+    ///
+    /// # Errors
+    /// As [`Opened::open_until`].
+    pub fn with(description: &Description, name: &str, source: &Source, opening: Opening<'_>) -> Result<Self> {
+        let reader = keys::reader(description, name, source, opening)?;
         let mut info = reader.info().clone();
         info.rate = source.rate.map(|rate| rate.0).or(info.rate);
         let is_yuv = info.fourcc.format()?.is_yuv();
@@ -211,6 +244,19 @@ impl Opened {
     /// As [`Reader::read`].
     pub fn ready(&mut self, timeout: Duration) -> Result<bool> {
         self.reader.ready(timeout).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::lends`]; not where the CPU has to unpack what comes.
+    pub fn lends(&self) -> bool {
+        self.unpacking.is_none() && self.reader.lends()
+    }
+
+    /// As [`Reader::lend`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn lend(&mut self) -> Result<Option<Lent>> {
+        self.reader.lend().map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
     }
 
     /// As [`Reader::copies`].
