@@ -98,11 +98,11 @@ impl std::fmt::Display for Trial {
 /// One way to import memory of another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedTrial {
-    /// As [`Trial::driver`].
+    /// The driver and the kernel below it, for people and as a key.
     pub driver: String,
-    /// As [`Trial::platform`].
+    /// The platform of the display.
     pub platform: EglPlatform,
-    /// As [`Trial::node`].
+    /// The node that the display draws on, where it has one.
     pub node: Option<PathBuf>,
     /// What the memory is for.
     pub role: Role,
