@@ -505,8 +505,8 @@ proptest! {
     }
 }
 
-/// Examples whose input somebody must make first; other tests run them.
-const WITH_INPUT: [&str; 2] = ["augment.toml", "raw-nv12.toml"];
+/// Examples whose input somebody must make first, or sends; other tests run them.
+const WITH_INPUT: [&str; 3] = ["augment.toml", "chain.toml", "raw-nv12.toml"];
 
 /// Every example, a few frames of it.
 #[test]
