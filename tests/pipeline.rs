@@ -536,10 +536,8 @@ fn targets_lie_in_memory_as_the_pipeline_says() {
             assert!(plane.offset_bytes >= end, "{format}: {planes:?}");
             end = plane.offset_bytes + u64::from(plane.stride_bytes) * 32 / share;
         }
-        assert!(
-            report.sinks[0].buffer_bytes >= end && report.sinks[0].buffer_bytes % 8192 == 0,
-            "{format}: {report:?}"
-        );
+        // Drivers may give more than was asked for.
+        assert!(report.sinks[0].buffer_bytes >= end.next_multiple_of(8192), "{format}: {report:?}");
         let [plain, padded] = ["plain", "padded"].map(|name| std::fs::read(folder.0.join(name)).unwrap());
         assert!(plain == padded, "{format}: the pictures differ");
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::layout::Constraints;
 
-/// What the hardware that takes a target's memory wants of it. Numbers are powers of two or not, as it says; 1 is no wish.
+/// What the hardware that takes a target's memory wants of it. Alignments need not be powers of two; 1 is no wish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -21,7 +21,7 @@ pub struct LayoutKeys {
     pub height_align: Option<u32>,
     /// Each row has room for a multiple of so many pixels. Unit: pixels. Default: 1.
     pub width_align: Option<u32>,
-    /// The memory as a whole is a multiple of this. Unit: bytes. Default: 1.
+    /// The memory is at least as large as the planes rounded up to a multiple of this. Unit: bytes. Default: 1.
     pub size_align: Option<u32>,
     /// Chroma planes have the first plane's stride, or their share of it: V4L2 devices with one plane (`V4L2_PIX_FMT_NV12`)
     /// know one number. Default: `false`.
