@@ -30,12 +30,15 @@ pub mod fence;
 pub mod format;
 pub mod frame;
 pub mod gles;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod layout;
 pub mod pipeline;
 pub mod pool;
 pub mod probe;
 pub mod share;
 mod sys;
+pub mod v4l2;
 
 /// The Rust blocks of the README are compiled as doctests.
 #[cfg(doctest)]

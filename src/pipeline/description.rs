@@ -17,9 +17,11 @@ use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
+use crate::v4l2::Value as Control;
 
 use super::faults::Faults;
 
+mod choices;
 pub mod layout;
 pub mod mesh;
 pub mod optimize;
@@ -29,6 +31,7 @@ mod schema;
 mod spanned;
 pub mod value;
 
+pub use choices::{Convert, Fit, Io, Orientation, Pace, Profile};
 pub use layout::LayoutKeys;
 pub use mesh::{Mesh, MeshKeys, Samples, Turntable};
 pub use optimize::{Optimize, Step};
@@ -130,12 +133,32 @@ pub struct Source {
     /// Default: anyone; for abstract names this user and root.
     #[serde(default)]
     pub allow: Vec<Spanned<String>>,
+    /// `v4l2`, `v4l2-decoder`: the device, a path (`"/dev/video0"`) or its driver's, card's or bus's name (`"vivid"`,
+    /// `"platform:vivid-000"`). Default: the first that suits.
+    pub device: Option<Spanned<String>>,
+    /// `v4l2`: which of the device's inputs, by name or number. Default: as it is.
+    pub input: Option<Spanned<String>>,
+    /// `v4l2-decoder`: what the stream is, `"h264"`, `"hevc"`, `"vp8"`, `"vp9"`, `"av1"`, `"mpeg2"`, `"mpeg4"`, `"h263"`,
+    /// `"mjpeg"`, `"jpeg"` or `"fwht"`. Default: by the file's extension.
+    pub codec: Option<Spanned<String>>,
+    /// `v4l2`, `v4l2-decoder`: whose memory the device fills. Default: `"export"`.
+    pub io: Option<Spanned<Io>>,
+    /// `v4l2`: how many pictures the device and the run have between them, 2 to 32; it may want more. Unit: pictures.
+    /// Default: 6.
+    pub buffers: Option<Spanned<u64>>,
+    /// `v4l2`: after so long without a picture the stream is over; what came before is kept. Unit: s. Default: 5.
+    pub timeout: Option<Spanned<f64>>,
+    /// `v4l2`: controls that are set before the first picture, by the names that `v4l2-ctl -L` shows:
+    /// `{ brightness = 128, test_pattern = "100% Colorbar" }`. Default: as they are.
+    #[serde(default)]
+    pub controls: Named<Spanned<Control>>,
     /// A picture that is computed, instead of a file.
     pub pattern: Option<Spanned<Pattern>>,
-    /// Size of a raw file's or a pattern's pictures; images are scaled to it (Lanczos, by the CPU). Unit: pixels.
-    /// Default: patterns 1280x720; raw files need it; images keep theirs, which must be one size.
+    /// Size of a raw file's, a pattern's or a device's pictures; images are scaled to it (Lanczos, by the CPU).
+    /// Unit: pixels. Default: patterns 1280x720; raw files need it; images keep theirs, which must be one size; devices
+    /// theirs.
     pub size: Option<Spanned<Text<Size>>>,
-    /// Raw files: format of the pictures. Default: raw files need it.
+    /// Raw files and devices: format of the pictures. Default: raw files need it; devices give what they are set to.
     pub format: Option<Spanned<Text<Fourcc>>>,
     /// Images with `size`: how a picture of other proportions gets there. Default: `"contain"`.
     pub fit: Option<Spanned<Fit>>,
@@ -146,7 +169,7 @@ pub struct Source {
     /// Images: what is done with an embedded colour profile (ICC) of RGB pixels; those of grey and CMYK are not used.
     /// Default: `"srgb"`.
     pub profile: Option<Spanned<Profile>>,
-    /// Frames per second. Unit: frames/s. Default: the file's; patterns 25.
+    /// Frames per second; of devices it is set. Unit: frames/s. Default: the file's or device's; patterns 25.
     pub rate: Option<Text<Rate>>,
     /// When pictures are handed on. Default: `"free"`.
     pub pace: Option<Spanned<Pace>>,
@@ -178,78 +201,6 @@ pub struct Source {
     pub convert: Option<Convert>,
 }
 
-/// What a source's colours are converted to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Convert {
-    /// Nothing: R'G'B' as they are.
-    None,
-    /// sRGB.
-    Srgb,
-    /// The transfer function of BT.709.
-    Bt709,
-    /// Linear light.
-    Linear,
-}
-
-/// How a picture gets into a frame of other proportions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Fit {
-    /// All of the picture, in the middle, `background` beside it.
-    Contain,
-    /// All of the frame, what hangs over cut off on both sides.
-    Cover,
-    /// All of both: proportions change.
-    Stretch,
-}
-
-impl std::fmt::Display for Fit {
-    /// As description files name it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Contain => "contain",
-            Self::Cover => "cover",
-            Self::Stretch => "stretch",
-        })
-    }
-}
-
-/// What is done with the orientation that a picture's file notes (EXIF, TIFF).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Orientation {
-    /// The picture is turned and mirrored so that it stands upright.
-    Upright,
-    /// Pixels as they are stored.
-    Stored,
-}
-
-/// What is done with the colour profile in a picture's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// Colours are converted to sRGB, relative colorimetric.
-    Srgb,
-    /// Nothing: numbers as they are stored.
-    Ignore,
-}
-
-/// When a source hands its pictures on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Pace {
-    /// As fast as the run takes them.
-    Free,
-    /// At its rate, the first at once. None is left out: a picture that is late comes at once, and the source catches up.
-    Realtime,
-}
-
 /// What a source's file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -267,6 +218,10 @@ pub enum SourceKind {
     Cube,
     /// Frames from another process, over `socket`, as GStreamer's `unixfdsink` and this command's sink send them.
     Unixfd,
+    /// Pictures of a camera or grabber, a Video4Linux device.
+    V4l2,
+    /// Pictures that a Video4Linux decoder makes of an elementary stream.
+    V4l2Decoder,
 }
 
 /// A picture that is computed.
@@ -430,6 +385,25 @@ pub struct Sink {
     pub when_full: Option<Spanned<WhenFull>>,
     /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
     pub queue: Option<Spanned<u64>>,
+    /// `v4l2`, `v4l2-encoder`: the device, a path (`"/dev/video1"`) or its driver's, card's or bus's name (`"vicodec"`).
+    /// `kms`: the card, a path (`"/dev/dri/card0"`) or its driver's name. Default: the first that suits.
+    pub device: Option<Spanned<String>>,
+    /// `kms`: the connector, as `"HDMI-A-1"`. Default: the first with a screen.
+    pub connector: Option<Spanned<String>>,
+    /// `v4l2`: which of the device's outputs, by name or number. Default: as it is.
+    pub output: Option<Spanned<String>>,
+    /// `v4l2-encoder`: what is made, `"h264"`, `"hevc"`, `"vp8"`, `"vp9"`, `"av1"`, `"mpeg2"`, `"mpeg4"`, `"h263"`, `"mjpeg"`,
+    /// `"jpeg"` or `"fwht"`. Default: the device's first.
+    pub codec: Option<Spanned<String>>,
+    /// `v4l2-encoder`: the stream's bits a second (control `video_bitrate`). Unit: bit/s. Default: the device's.
+    pub bitrate: Option<Spanned<u64>>,
+    /// `v4l2-encoder`: pictures from one that is coded by itself to the next (control `video_gop_size`). Unit: pictures.
+    /// Default: the device's.
+    pub gop: Option<Spanned<u64>>,
+    /// `v4l2`, `v4l2-encoder`: controls that are set before the first picture, by the names that `v4l2-ctl -L` shows:
+    /// `{ h264_profile = "High" }`. Default: as they are.
+    #[serde(default)]
+    pub controls: Named<Spanned<Control>>,
     /// JPEG: 1 (small) to 100 (close to the picture). Default: 90.
     pub quality: Option<Spanned<u64>>,
     /// y4m: matrix, range and siting of the file. Default: BT.601 up to 720x576, else BT.709; limited; left.
@@ -456,6 +430,12 @@ pub enum SinkKind {
     Null,
     /// Frames for other processes, over `socket`: GStreamer's `unixfdsrc` and this command's source take them.
     Unixfd,
+    /// Pictures for a video output, a Video4Linux device; they are shown at its own rate.
+    V4l2,
+    /// An elementary stream in `file`, made by a Video4Linux encoder.
+    V4l2Encoder,
+    /// A screen, by atomic modesetting: one picture per refresh, without tearing; what was shown before comes back.
+    Kms,
 }
 
 /// What happens with a picture that comes while a sink is busy and its queue is full.

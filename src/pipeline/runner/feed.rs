@@ -3,11 +3,11 @@
 //! In: an opened source. Out: textures with the picture of each frame.
 //! Not here: what the textures mean to a shader (`gles::yuv`).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::allocator::{Request, Usage};
 use crate::board::AllocatorKind;
@@ -15,7 +15,7 @@ use crate::buffer::{Access, Buffer};
 use crate::color::{Color, probe};
 use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
@@ -25,27 +25,15 @@ use crate::layout::{Constraints, Size};
 use super::super::description::{Filter, Optimize, Rate};
 use super::super::frames::FrameSet;
 use super::super::report::{self, Edge, Times};
-use super::super::source::pace::Pacer;
-use super::super::source::{BRIEF, Info, Lent, Opened, unpack};
+use super::super::source::{Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
+use super::reading::{Clock, Filled, Free, Reading, Stamped, first_lent};
 use super::target::tight_memory;
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
-
-/// A buffer that may be filled again, behind the fence.
-struct Free {
-    slot: usize,
-    fence: Option<Arc<Fence>>,
-}
-
-/// What the source's thread has for a frame.
-enum Filled {
-    Slot(usize),
-    Lent(Lent),
-}
 
 /// The source's thread, and the textures that show what it reads.
 pub(super) struct SourceFeed<'scope> {
@@ -65,7 +53,12 @@ pub(super) struct SourceFeed<'scope> {
     /// Buffer of the current frame, until it is given back.
     held: Option<usize>,
     seen: bool,
-    filled: Option<Receiver<Result<Filled>>>,
+    filled: Option<Receiver<Result<Stamped>>>,
+    /// When the current frame's picture was, where that is known.
+    captured_ns: Option<u64>,
+    /// Dropped at the first frame, after a word.
+    begin: Option<Sender<()>>,
+    clock: Arc<Mutex<Clock>>,
     free: Option<Sender<Free>>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
     /// Times of the thread.
@@ -91,6 +84,8 @@ impl<'scope> SourceFeed<'scope> {
         }
         let info = source.info().clone();
         gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
+        let kinds = if source.takes_memory() { readable_kinds(gl, job, &info) } else { Vec::new() };
+        source.prepare(job.device, &kinds)?;
         let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
             Some(views) => views,
             None => views_of(&info)?,
@@ -149,6 +144,11 @@ impl<'scope> SourceFeed<'scope> {
             let _ = free.send(Free { slot, fence: None });
         }
         let (work, late) = (Arc::default(), Arc::default());
+        let clock = Arc::default();
+        let (begin, begun) = match source.is_live() {
+            true => Some(channel()).unzip(),
+            false => (None, None),
+        };
         let pacer = source.pacer(rate);
         let late_here = Arc::clone(&late);
         let thread = Reading {
@@ -161,6 +161,8 @@ impl<'scope> SourceFeed<'scope> {
             frames,
             stop: job.stop,
             work: Arc::clone(&work),
+            clock: Arc::clone(&clock),
+            begun,
         };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
@@ -176,6 +178,9 @@ impl<'scope> SourceFeed<'scope> {
             held: None,
             seen: false,
             filled: Some(filled),
+            captured_ns: None,
+            begin,
+            clock,
             free: Some(free),
             thread: Some(thread),
             work,
@@ -188,9 +193,15 @@ impl<'scope> SourceFeed<'scope> {
         if self.info.still && self.seen {
             return Ok(true);
         }
+        if let Some(begin) = self.begin.take() {
+            // A thread that has ended has sent why.
+            let _ = begin.send(());
+        }
         let Some(filled) = &self.filled else { return Ok(false) };
         let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(false) };
-        let slot = match slot? {
+        let (filled, captured_ns) = slot?;
+        self.captured_ns = captured_ns;
+        let slot = match filled {
             Filled::Slot(slot) => slot,
             Filled::Lent(lent) => return self.next_lent(gl, frame, lent).map(|()| true),
         };
@@ -237,6 +248,11 @@ impl<'scope> SourceFeed<'scope> {
         }
     }
 
+    /// When the current frame's picture was made, from the first one's time, where its maker says it.
+    pub(super) fn captured_ns(&self) -> Option<u64> {
+        self.captured_ns
+    }
+
     /// How a shader reads the textures.
     pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
         let filters = match self.binding {
@@ -276,6 +292,7 @@ impl<'scope> SourceFeed<'scope> {
     pub(super) fn finish(mut self) -> Result<Edge> {
         self.filled = None;
         self.free = None;
+        self.begin = None;
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -285,114 +302,30 @@ impl<'scope> SourceFeed<'scope> {
     /// What has been read so far.
     pub(super) fn so_far(&self) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge { work, late: self.late.load(Ordering::Relaxed), ..self.edge.clone() }
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lost, intervals, ended) = (clock.lost, clock.intervals.clone(), clock.ended.clone());
+        Edge { work, late: self.late.load(Ordering::Relaxed), lost, intervals, ended, ..self.edge.clone() }
     }
 }
 
-/// The first picture that the source lends; `None` where it has ended, or the run is to.
-fn first_lent(source: &mut Opened, stop: &std::sync::atomic::AtomicBool) -> Result<Option<Lent>> {
-    while !source.ready(BRIEF)? {
-        if stop.load(std::sync::atomic::Ordering::Relaxed) {
-            return Ok(None);
+/// Whose memory the GPU reads itself, best first; then all others, from which pictures are copied.
+fn readable_kinds(gl: &Gl, job: &Job<'_>, info: &Info) -> Vec<AllocatorKind> {
+    let mut kinds = Vec::new();
+    // Where the driver imports nothing the list is empty.
+    let _ = job.import_first(|kind, _| {
+        let reads = [(Role::Planes, false), (Role::External, true)].into_iter().any(|(role, external)| {
+            let survives = job.survives(role, kind, info.fourcc, info.size);
+            survives.and_then(|()| try_import(gl, job.device, info, kind, external)).is_ok()
+        });
+        kinds.extend(reads.then_some(kind));
+        None::<()>
+    });
+    for kind in &job.device.board().allocate.order {
+        if !kinds.contains(kind) {
+            kinds.push(*kind);
         }
     }
-    source.lend()
-}
-
-/// What the source's thread needs.
-struct Reading<'a> {
-    source: Opened,
-    buffers: Vec<Buffer>,
-    /// Pictures stay where they are.
-    lends: bool,
-    first: Option<Lent>,
-    frames: FrameSet,
-    stop: &'a AtomicBool,
-    work: Arc<Mutex<Times>>,
-    pacer: Option<Pacer>,
-    late: Arc<AtomicU64>,
-}
-
-impl Reading<'_> {
-    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<Filled>>) {
-        if self.lends {
-            return self.lend(&filled);
-        }
-        for frame in self.frames.iter() {
-            if self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let Ok(Free { slot, fence }) = free.recv() else { break };
-            let read = || -> Result<bool> {
-                if let Some(fence) = fence {
-                    fence.wait(Some(HANG))?;
-                }
-                while !self.source.ready(BRIEF)? {
-                    if self.stop.load(Ordering::Relaxed) {
-                        return Ok(false);
-                    }
-                }
-                let buffer = &self.buffers[slot];
-                let mut map = buffer.map(Access::Write)?;
-                let begun = std::time::Instant::now();
-                let read = self.source.read(frame, buffer.layout(), &mut map);
-                self.work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
-                read
-            };
-            let message = match read() {
-                Ok(true) => Ok(Filled::Slot(slot)),
-                Ok(false) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => break,
-                Err(error) => Err(error),
-            };
-            if !wait_until_due(self.pacer.as_mut(), &self.late, self.stop) {
-                break;
-            }
-            let failed = message.is_err();
-            if filled.send(message).is_err() || failed || self.source.info().still {
-                break;
-            }
-        }
-    }
-}
-
-impl Reading<'_> {
-    /// Hands on what the source lends.
-    fn lend(mut self, filled: &SyncSender<Result<Filled>>) {
-        for _ in self.frames.iter() {
-            let next = match self.first.take() {
-                Some(first) => Ok(Some(first)),
-                None => first_lent(&mut self.source, self.stop),
-            };
-            let message = match next {
-                Ok(Some(lent)) => Ok(Filled::Lent(lent)),
-                Ok(None) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => break,
-                Err(error) => Err(error),
-            };
-            let failed = message.is_err();
-            if self.stop.load(Ordering::Relaxed) || filled.send(message).is_err() || failed {
-                break;
-            }
-        }
-    }
-}
-
-/// Waits until the picture that is there is due; false where the run is stopped.
-fn wait_until_due(pacer: Option<&mut Pacer>, late: &AtomicU64, stop: &AtomicBool) -> bool {
-    let Some(pacer) = pacer else { return true };
-    let due = pacer.due(Instant::now());
-    late.store(pacer.late(), Ordering::Relaxed);
-    loop {
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        if stop.load(Ordering::Relaxed) {
-            return false;
-        }
-        std::thread::sleep(left.min(BRIEF));
-    }
+    kinds
 }
 
 /// Buffers and the textures over them.
