@@ -140,10 +140,16 @@ impl Found {
                 continue;
             }
             let Ok(resources) = node.resource_handles() else { continue };
+            // Only the master may have connectors looked at anew; whoever else is has done that.
+            let is_master = node.acquire_master_lock().is_ok();
             for handle in resources.connectors() {
                 let info = node.get_connector(*handle, true).map_err(failed("DRM_IOCTL_MODE_GETCONNECTOR", &node))?;
                 let name = info.to_string();
-                let connected = info.state() == connector::State::Connected;
+                let connected = match info.state() {
+                    connector::State::Connected => true,
+                    connector::State::Unknown => !is_master,
+                    connector::State::Disconnected => false,
+                };
                 let wanted = options.connector.as_ref().map_or(connected, |wanted| *wanted == name);
                 if wanted && connected {
                     let modes = info.modes().to_vec();

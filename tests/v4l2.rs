@@ -30,6 +30,10 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 /// The device, or a skip.
 pub(crate) fn device(name: &str, role: Role) -> Option<VideoDevice> {
     let device = common::or_skip("v4l2", VideoDevice::find(Some(name), role))?;
+    if role == Role::Capture {
+        // A test that failed may have left another.
+        device.select_connection(false, "0").unwrap();
+    }
     Some(device)
 }
 
@@ -46,6 +50,13 @@ pub(crate) fn parse(folder: &Path, text: &str) -> Result<Description> {
 
 pub(crate) fn run_text(folder: &Path, text: &str, options: Options) -> Result<Report> {
     run(&parse(folder, text)?, options)
+}
+
+/// HDMI with the smallest of timings.
+pub(crate) fn small_timings(device: &VideoDevice) {
+    let path = device.path().display().to_string();
+    let set = std::process::Command::new("v4l2-ctl").args(["-d", &path, "--set-dv-bt-timings", "index=0"]).status();
+    assert!(set.unwrap().success(), "{path}");
 }
 
 /// Zero-copy is asked for where this tier is known to have it.

@@ -83,17 +83,19 @@ fn wish(row: &PixelCode, size: Size, pictures: &Pictures) -> Format {
 pub fn constraints(device: &VideoDevice, pictures: &Pictures) -> Result<Constraints> {
     let row = offered(device, pictures.fourcc)?[0];
     let given = device.format(device.output_kind(), FormatRequest::Try, &wish(row, pictures.size, pictures))?;
-    // The power of two that divides a number is the alignment of which it is a multiple.
-    let power = |number: u32| 1 << number.trailing_zeros().min(12);
+    // Most round up to a power of two, which suits other consumers too; some have a least size, which is its own multiple.
+    let align = |needed: u64, given: u32| {
+        let power = 1 << given.trailing_zeros().min(12);
+        if needed.next_multiple_of(power.into()) == u64::from(given) { power } else { given }
+    };
+    let luma = &pictures.fourcc.format()?.planes[0];
     let stride = given.planes[0].stride_bytes;
     let mut constraints = Constraints { derived_strides: !row.is_separate, linear: true, ..Constraints::NONE };
     if stride > 0 {
-        constraints.stride_align_bytes = power(stride);
+        constraints.stride_align_bytes = align(luma.row_bytes(pictures.size.width), stride);
     }
     if given.height > pictures.size.height {
-        // The smallest that gives as many rows.
-        let fits = |align: &u32| pictures.size.height.next_multiple_of(*align) == given.height;
-        constraints.height_align_rows = (1..13).map(|bits| 1 << bits).find(fits).unwrap_or(power(given.height));
+        constraints.height_align_rows = align(pictures.size.height.into(), given.height);
     }
     Ok(constraints)
 }

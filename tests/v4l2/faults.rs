@@ -76,8 +76,10 @@ fn the_signal_changes() {
     let change = move || {
         other.set_control("dv_timings_signal_mode", &Value::Text("No Signal".into()), true).unwrap();
     };
+    device.select_connection(false, "3").unwrap();
+    small_timings(&device);
     // HDMI has what its timings say, not what is asked for.
-    let result = run_text(&folder, &text("input = \"HDMI 0\"\nformat = \"YUYV\"\ntimeout = 10"), when(5, change));
+    let result = run_text(&folder, &text("input = \"3\"\nformat = \"YUYV\"\ntimeout = 10"), when(5, change));
     device.set_control("dv_timings_signal_mode", &Value::Number(0), true).unwrap();
     device.select_connection(false, "0").unwrap();
     let report = result.unwrap();
