@@ -45,29 +45,27 @@ fn buffer(device: &Device) -> Buffer {
     device.allocate(&request).unwrap()
 }
 
-/// Every pixel of every picture is another one.
-fn pixel(number: u32, x: u32, y: u32) -> [u8; 3] {
-    [(x + number) as u8, (y * 3 + number * 7) as u8, (x / 3 + y / 2 + number * 31) as u8]
+/// Row `y` of picture `number`: another one in every row and in every picture.
+fn row(number: u32, y: u32) -> &'static [u8] {
+    static TABLE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        let pixel = |at: u32| [(at * 37) as u8, (at * 101 / 3) as u8, (at * at / 7) as u8, 0xff];
+        (0..SIZE.width + 256).flat_map(pixel).collect()
+    });
+    &TABLE[((y * 3 + number * 7) % 256) as usize * 4..][..SIZE.width as usize * 4]
 }
 
 fn fill(buffer: &Buffer, number: u32) {
     let stride = buffer.layout().planes()[0].stride_bytes as usize;
     let mut map = buffer.map(Access::Write).unwrap();
-    for (y, row) in map.plane_mut(0).chunks_mut(stride).take(SIZE.height as usize).enumerate() {
-        for (x, at) in row.chunks_exact_mut(4).take(SIZE.width as usize).enumerate() {
-            at[..3].copy_from_slice(&pixel(number, x as u32, y as u32));
-            at[3] = 0xff;
-        }
+    for (y, into) in map.plane_mut(0).chunks_mut(stride).take(SIZE.height as usize).enumerate() {
+        into[..SIZE.width as usize * 4].copy_from_slice(row(number, y as u32));
     }
 }
 
 fn check(buffer: &Buffer, number: u32) {
     let map = buffer.map(Access::Read).unwrap();
     for y in 0..SIZE.height {
-        for (x, got) in map.row(0, y).chunks_exact(4).enumerate() {
-            let expected = pixel(number, x as u32, y);
-            assert_eq!(got[..3], expected, "picture {number} at ({x}, {y})");
-        }
+        assert!(map.row(0, y) == row(number, y), "picture {number}, row {y}");
     }
 }
 
@@ -162,7 +160,7 @@ fn a_pipeline_shows_its_pictures() {
         (
             "device = \"vkms\"\nconnector = \"Virtual-9\"",
             "XRGB8888",
-            &["sink.screen.connector", "did you mean \"Virtual-1\"?"],
+            &["sink.screen.connector", "did you mean \"Virtual-"],
         ),
         ("device = \"vkms\"", "YUYV", &["sink.screen.input", "does not show YUYV"]),
         ("device = \"vkms\"\nfile = \"x\"", "XRGB8888", &["sink.screen.file", "writes no file"]),

@@ -40,14 +40,14 @@ fn psnr(a: &[u8], b: &[u8]) -> f64 {
 }
 
 /// Every format that the encoder takes, at a size that fits none of its blocks: one run with an encoder for each, and one
-/// with a decoder for each. A machine without a driver has nobody who draws: 10 pictures are enough.
+/// with a decoder for each. vicodec makes nothing smaller than 640x360.
 #[test]
 fn every_format_there_and_back() {
     let _alone = alone();
     let Some(encoder) = device("vicodec", Role::Encoder) else { return };
     let folder = folder("codec");
     std::fs::write(folder.join("same.frag"), "vec4 pixel(vec2 uv) { return test(uv); }\n").unwrap();
-    let source = "[source.test]\npattern = \"gradient\"\nsize = \"100x50\"\n[sink.plain]\ninput = \"test\"\nfile = \"@OUT/plain.rgba\"\n";
+    let source = "[source.test]\npattern = \"gradient\"\nsize = \"650x370\"\n[sink.plain]\ninput = \"test\"\nfile = \"@OUT/plain.rgba\"\n";
     let part = |fourcc: Fourcc| {
         format!(
             "[pass.in_{fourcc}]\nshader = \"same.frag\"\ninputs = [\"test\"]\nformat = \"{fourcc}\"\n\
@@ -59,7 +59,7 @@ fn every_format_there_and_back() {
     let offered = formats.len();
     let report = loop {
         let text: String = std::iter::once(source.to_owned()).chain(formats.iter().copied().map(part)).collect();
-        match run_text(&folder, &text, options(10)) {
+        match run_text(&folder, &text, options(3)) {
             Ok(report) => break report,
             Err(error) => {
                 let said = error.to_string();
@@ -73,7 +73,7 @@ fn every_format_there_and_back() {
     println!("{} of {offered} formats: {formats:?}", formats.len());
     assert!(formats.len() >= 8, "{formats:?}");
     for sink in report.sinks.iter().filter(|sink| sink.name != "plain") {
-        assert_eq!(sink.pictures, 10, "{}", short(sink));
+        assert_eq!(sink.pictures, 3, "{}", short(sink));
         if common::demanded("zero-copy") && std::env::var("DARKFRAME_VM").is_ok_and(|guest| guest != "trixie") {
             assert_eq!(sink.path, "zero-copy", "{}", short(sink));
         }
@@ -89,14 +89,14 @@ fn every_format_there_and_back() {
         })
         .collect();
     let decoded = run_text(&folder, &decode, Options::default()).unwrap();
-    assert_eq!(decoded.frames, 10);
+    assert_eq!(decoded.frames, 3);
     let plain = std::fs::read(folder.join("plain.rgba")).unwrap();
     for (fourcc, source) in formats.iter().map(|fourcc| {
         let name = format!("from_{fourcc}");
         (fourcc, decoded.sources.iter().find(|source| source.name == name).unwrap())
     }) {
         assert_eq!(source.ended, None, "{}", short(source));
-        assert_eq!(source.picture.split(' ').nth(1), Some("100x50"), "{}", short(source));
+        assert_eq!(source.picture.split(' ').nth(1), Some("650x370"), "{}", short(source));
         let got = std::fs::read(folder.join(format!("{fourcc}.rgba"))).unwrap();
         let quality = psnr(&plain, &got);
         println!("{fourcc}: {quality:.1} dB, decoded as {}", short(source));
@@ -106,19 +106,19 @@ fn every_format_there_and_back() {
 }
 
 /// The camera through a pass into the encoder, and back: every number in its place, every picture the one that it was.
-/// 150 of them; as many as `DARKFRAME_LONG` says where it is set.
+/// 40 of them; as many as `DARKFRAME_LONG` says where it is set.
 #[test]
 fn camera_to_stream_and_back() {
     let _alone = alone();
     if device("vicodec", Role::Encoder).is_none() || device("platform:vivid-000", Role::Capture).is_none() {
         return;
     }
-    let count: u64 = std::env::var("DARKFRAME_LONG").ok().and_then(|count| count.parse().ok()).unwrap_or(150);
-    let rate = std::env::var("DARKFRAME_RATE").unwrap_or_else(|_| "10".into());
+    let count: u64 = std::env::var("DARKFRAME_LONG").ok().and_then(|count| count.parse().ok()).unwrap_or(40);
+    let rate = std::env::var("DARKFRAME_RATE").unwrap_or_else(|_| "2".into());
     let folder = folder("chain");
     std::fs::write(folder.join("numbered.frag"), NUMBERED).unwrap();
     let encode = format!(
-        "[source.camera]\nkind = \"v4l2\"\ndevice = \"platform:vivid-000\"\nsize = \"320x180\"\nrate = {rate}\n\
+        "[source.camera]\nkind = \"v4l2\"\ndevice = \"platform:vivid-000\"\nsize = \"640x360\"\nrate = {rate}\n\
          format = \"YUYV\"\nio = \"import\"\nbuffers = 24\n\
          controls = {{ test_pattern = \"75% Colorbar\", osd_text_mode = \"All\", horizontal_movement = \"Move Right\" }}\n\
          [pass.numbered]\nshader = \"numbered.frag\"\ninputs = [\"camera\"]\n\
@@ -133,17 +133,17 @@ fn camera_to_stream_and_back() {
     println!("{}, {:.1} frames/s", short(source), report.frames_per_second);
     assert_eq!((report.frames, source.pictures, source.lost), (count, count, 0), "{}", short(source));
     let decode = "[source.stream]\nkind = \"v4l2-decoder\"\nfile = \"@OUT/out.fwht\"\nio = \"import\"\ncolor = { matrix = \"bt601\", range = \"limited\" }\n\
-         [pass.top]\nshader = \"top.frag\"\ninputs = [\"stream\"]\nsize = \"20x1\"\n\
+         [pass.top]\nshader = \"top.frag\"\ninputs = [\"stream\"]\nsize = \"40x1\"\n\
          [pass.small]\nshader = \"small.frag\"\ninputs = [\"stream\"]\nsize = \"40x20\"\n\
          [sink.numbers]\ninput = \"top\"\nfile = \"@OUT/numbers.rgba\"\n\
          [sink.print]\ninput = \"small\"\nfile = \"@OUT/after.rgba\"\n";
-    std::fs::write(folder.join("top.frag"), "vec4 pixel(vec2 uv) { return stream(vec2(uv.x, 8.0 / 180.0)); }\n")
+    std::fs::write(folder.join("top.frag"), "vec4 pixel(vec2 uv) { return stream(vec2(uv.x, 8.0 / 360.0)); }\n")
         .unwrap();
     std::fs::write(folder.join("small.frag"), "vec4 pixel(vec2 uv) { return stream(uv); }\n").unwrap();
     let decoded = run_text(&folder, decode, Options { require: require(), ..Options::default() }).unwrap();
     assert_eq!((decoded.frames, decoded.sources[0].ended.as_ref()), (count, None));
     let numbers = std::fs::read(folder.join("numbers.rgba")).unwrap();
-    for (index, row) in numbers.chunks(20 * 4).enumerate() {
+    for (index, row) in numbers.chunks(40 * 4).enumerate() {
         let number = (0..20).fold(0, |sum, bit| sum | usize::from(row[bit * 4] > 127) << bit);
         assert_eq!(number, index, "the picture in place {index} has another number");
     }
@@ -175,16 +175,16 @@ fn v4l2_ctl_decodes_the_same() {
     }
     let folder = folder("ctl");
     let encode = format!(
-        "[source.test]\npattern = \"zone-plate\"\nsize = \"128x96\"\n\
+        "[source.test]\npattern = \"zone-plate\"\nsize = \"640x368\"\n\
          [pass.wanted]\nshader = \"same.frag\"\ninputs = [\"test\"]\nformat = \"NV12\"\n\
          [sink.stream]\ninput = \"wanted\"\nkind = \"v4l2-encoder\"\nfile = \"@OUT/out.fwht\"\n{BEST}\n"
     );
     std::fs::write(folder.join("same.frag"), "vec4 pixel(vec2 uv) { return test(uv); }\n").unwrap();
-    run_text(&folder, &encode, options(20)).unwrap();
+    run_text(&folder, &encode, options(8)).unwrap();
     let device = Decoder::find(Some("vicodec"), codec("fwht").unwrap()).unwrap();
     let path = device.path().display().to_string();
     let output = Command::new("v4l2-ctl")
-        .args(["-d", &path, "--set-fmt-video-out", "width=128,height=96,pixelformat=FWHT"])
+        .args(["-d", &path, "--set-fmt-video-out", "width=640,height=368,pixelformat=FWHT"])
         .args(["--set-fmt-video", "pixelformat=NV12", "--stream-mmap", "--stream-out-mmap"])
         .arg(format!("--stream-from={}", folder.join("out.fwht").display()))
         .arg(format!("--stream-to={}", folder.join("theirs.nv12").display()))
@@ -194,7 +194,7 @@ fn v4l2_ctl_decodes_the_same() {
     let theirs = std::fs::read(folder.join("theirs.nv12")).unwrap();
     let bytes = std::fs::read(folder.join("out.fwht")).unwrap();
     let ours = decode(&device, bytes).unwrap();
-    assert_eq!((ours.len(), theirs.len()), (20 * 128 * 96 * 3 / 2, 20 * 128 * 96 * 3 / 2));
+    assert_eq!((ours.len(), theirs.len()), (8 * 640 * 368 * 3 / 2, 8 * 640 * 368 * 3 / 2));
     assert!(ours == theirs, "other bytes than v4l2-ctl's");
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -208,7 +208,7 @@ fn decode(device: &VideoDevice, bytes: Vec<u8>) -> darkframe::error::Result<Vec<
         Ok(length)
     });
     let mut decoder = Decoder::open(device, codec("fwht")?, (read, "memory"), Some(Fourcc::NV12))?;
-    assert_eq!(decoder.negotiated().size, Size::new(128, 96));
+    assert_eq!(decoder.negotiated().size, Size::new(640, 368));
     decoder.start(Io::Export, &Device::open(&Board::generic())?, &[])?;
     let mut all = Vec::new();
     loop {
