@@ -23,8 +23,11 @@ fn report(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Value) {
     (output.status.code().expect("the command itself never crashes"), json)
 }
 
-/// Rows of all displays: (name, result, why or facts, known).
-fn rows(report: &Value) -> Vec<(String, String, String, bool)> {
+/// A case: name, result, why or facts, known.
+type Row = (String, String, String, bool);
+
+/// Rows of all displays.
+fn rows(report: &Value) -> Vec<Row> {
     let displays = report["displays"].as_array().unwrap();
     let rows = displays.iter().flat_map(|display| display["rows"].as_array().unwrap());
     rows.map(|row| {
@@ -35,12 +38,12 @@ fn rows(report: &Value) -> Vec<(String, String, String, bool)> {
     .collect()
 }
 
-fn result<'a>(rows: &'a [(String, String, String, bool)], name: &str) -> &'a (String, String, String, bool) {
+fn result<'a>(rows: &'a [Row], name: &str) -> &'a Row {
     rows.iter().find(|row| row.0 == name).unwrap_or_else(|| panic!("no case \"{name}\" in {rows:#?}"))
 }
 
 /// A machine may have no driver at all.
-fn has_driver(rows: &[(String, String, String, bool)]) -> bool {
+fn has_driver(rows: &[Row]) -> bool {
     let found = rows.iter().any(|(name, result, ..)| name == "limits" && result == "ok");
     if !found {
         skip("gpu", "no display draws here");
@@ -189,7 +192,7 @@ fn liar() -> Option<String> {
 }
 
 /// Runs one lie against the cases that must find it.
-fn lie(lie: &str, display: &str, only: &[&str]) -> Option<(i32, Vec<(String, String, String, bool)>)> {
+fn lie(lie: &str, display: &str, only: &[&str]) -> Option<(i32, Vec<Row>)> {
     let board = liar()?;
     let mut arguments = vec!["--board", board.as_str(), "--display", display, "--timeout"];
     arguments.push(if lie == "hang" { "15" } else { "120" });
@@ -201,7 +204,7 @@ fn lie(lie: &str, display: &str, only: &[&str]) -> Option<(i32, Vec<(String, Str
     has_driver_or_open(&rows).then_some((status, rows))
 }
 
-fn has_driver_or_open(rows: &[(String, String, String, bool)]) -> bool {
+fn has_driver_or_open(rows: &[Row]) -> bool {
     let opened = rows.iter().any(|(name, result, ..)| name == "open" && result == "ok");
     if !opened {
         skip("gpu", format!("no display draws here: {rows:?}"));
