@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 use darkframe::error::{Error, ErrorKind};
 
+mod boards;
 mod check;
 mod control;
 mod diagnostic;
@@ -20,6 +21,7 @@ mod probe;
 mod prove;
 mod run;
 mod schema;
+mod selftest;
 mod summary;
 mod watch;
 
@@ -51,9 +53,16 @@ enum Command {
     Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
     Probe(probe::Arguments),
+    /// Board files: which there are, what is in one, and which fits this machine.
+    Boards(boards::Arguments),
+    /// Prove by pixels what this machine's drivers do: every memory, format, fence and limit, each in a process of its own.
+    Selftest(selftest::Arguments),
     /// Internal: carries out the imports that `run` asks for, in a process that may crash.
     #[command(hide = true)]
     ProveImport(prove::Arguments),
+    /// Internal: carries out the cases of `selftest`, in a process that may crash.
+    #[command(hide = true)]
+    SelftestWorker(selftest::worker::Arguments),
 }
 
 /// What every command may ask.
@@ -77,6 +86,9 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),
+        Command::Boards(arguments) => boards::run(arguments),
+        Command::Selftest(arguments) => selftest::run(arguments, output),
+        Command::SelftestWorker(arguments) => selftest::worker::run(arguments),
     };
     match result {
         Ok(code) => code,

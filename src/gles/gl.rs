@@ -284,6 +284,12 @@ impl Gl {
         &self.shared.glow
     }
 
+    /// A number of the context. `name` must exist in OpenGL ES 2.0 and have one value.
+    pub(crate) fn integer(&self, name: u32) -> i32 {
+        // SAFETY: a context is current; one value is written.
+        unsafe { self.glow().get_parameter_i32(name) }
+    }
+
     /// Waits until the GPU has done everything so far.
     #[doc(alias = "glFinish")]
     pub fn finish(&self) {
@@ -386,7 +392,7 @@ impl Gl {
         }
     }
 
-    pub(super) fn current(&self) -> &Current {
+    pub(crate) fn current(&self) -> &Current {
         &self.current
     }
 
