@@ -12,6 +12,7 @@ pub mod gbm_dl;
 pub mod kms;
 pub mod mapping;
 pub mod memfd;
+pub mod sw_sync;
 pub mod sync_file;
 pub mod syncobj;
 pub mod udmabuf;
