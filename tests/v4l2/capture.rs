@@ -21,7 +21,7 @@ pub(crate) fn options(frames: u64) -> Options {
 fn text(bus: &str, keys: &str) -> String {
     format!(
         "[source.camera]\nkind = \"v4l2\"\ndevice = \"{bus}\"\nsize = \"320x180\"\nrate = 5\n\
-         controls = {{ test_pattern = \"100% Colorbar\", osd_text_mode = \"None\" }}\n{keys}\n\
+         controls = {{ test_pattern = \"100% Colorbar\", osd_text_mode = \"None\", horizontal_movement = \"No Movement\" }}\n{keys}\n\
          [sink.out]\ninput = \"camera\"\nfile = \"@OUT/out.rgba\"\n"
     )
 }
@@ -150,7 +150,7 @@ fn tags_of_the_driver() {
              colorspace = \"{colorspace}\"\ny_cbcr_encoding = \"{encoding}\"\nquantization = \"{quantization}\""
         );
         let text = text("platform:vivid-000", &keys)
-            .replace("controls = { test_pattern = \"100% Colorbar\", osd_text_mode = \"None\" }\n", "");
+            .replace("controls = { test_pattern = \"100% Colorbar\", osd_text_mode = \"None\", horizontal_movement = \"No Movement\" }\n", "");
         let report = run_text(&folder, &text, options(2)).unwrap();
         assert_eq!(report.frames, 2);
         if colorspace == "Rec. 709" {
