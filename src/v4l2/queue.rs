@@ -138,6 +138,9 @@ impl Queue {
     /// # Errors
     /// `NotFound` where the device went away; EPIPE, behind the last buffer of a codec, is `None` too.
     pub(super) fn dequeue(&mut self) -> Result<Option<BufferInfo>> {
+        if !self.is_streaming {
+            return Ok(None);
+        }
         match sys::dequeue(self.device.fd(), self.kind, self.memory) {
             Ok(info) => {
                 if let Some(queued) = self.queued.get_mut(info.index as usize) {
