@@ -12,6 +12,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 
+pub mod timeline;
+
+pub use timeline::Timeline;
+
 /// A sync_file. Owns its fd.
 #[derive(Debug)]
 #[must_use = "a fence that nobody waits for guards nothing"]

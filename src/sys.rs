@@ -11,6 +11,7 @@ pub mod gbm_dl;
 pub mod mapping;
 pub mod memfd;
 pub mod sync_file;
+pub mod syncobj;
 pub mod udmabuf;
 
 /// Runs `call` again while the kernel says it was interrupted.

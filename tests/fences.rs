@@ -6,18 +6,18 @@
 mod common;
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::sync::mpsc;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use common::sw_sync::Timeline;
 use common::{gpu_display, or_skip, skip};
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::Board;
 use darkframe::buffer::{Access, Buffer};
-use darkframe::device::Device;
+use darkframe::device::{Device, DrmNode};
 use darkframe::egl::{Context, Display, FenceWay, Image};
 use darkframe::error::ErrorKind;
-use darkframe::fence::Fence;
+use darkframe::fence::{self, Fence};
 use darkframe::format::Fourcc;
 use darkframe::gles::{Framebuffer, Gl, Texture, TextureOptions};
 use darkframe::layout::Size;
@@ -26,61 +26,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const SIZE: Size = Size::new(64, 64);
 const SHORT: Duration = Duration::from_millis(20);
-/// When a fence is signaled by another thread: long against what a call takes in an emulated machine.
-const LATER: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(10);
-
-/// `struct sw_sync_create_fence_data` of `drivers/dma-buf/sw_sync.c`; the kernel has no uapi header for it.
-#[repr(C)]
-struct CreateFence {
-    value: u32,
-    name: [u8; 32],
-    fence: i32,
-}
-
-nix::ioctl_readwrite!(sw_sync_create_fence, b'W', 0, CreateFence);
-nix::ioctl_write_ptr!(sw_sync_increment, b'W', 1, u32);
-
-/// A timeline: a counter, and fences that signal when it reaches their value.
-struct Timeline(File);
-
-impl Timeline {
-    fn open() -> Option<Self> {
-        let paths = ["/sys/kernel/debug/sync/sw_sync", "/dev/sw_sync"];
-        let opened = paths.iter().find_map(|path| File::options().read(true).write(true).open(path).ok());
-        if opened.is_none() {
-            skip("dma-buf", "this kernel has no sw_sync");
-        }
-        opened.map(Self)
-    }
-
-    fn fence(&self, value: u32) -> Fence {
-        let mut argument = CreateFence { value, name: [0; 32], fence: -1 };
-        argument.name[..4].copy_from_slice(b"test");
-        // SAFETY: the fd is sw_sync's and the argument is the struct the ioctl reads and writes.
-        unsafe { sw_sync_create_fence(self.0.as_raw_fd(), &mut argument) }.unwrap();
-        // SAFETY: on success the kernel has made a new fd for this caller alone.
-        Fence::from_fd(unsafe { OwnedFd::from_raw_fd(argument.fence) }).unwrap()
-    }
-
-    fn increment(&self, by: u32) {
-        // SAFETY: the fd is sw_sync's and the argument is the u32 that the ioctl reads.
-        unsafe { sw_sync_increment(self.0.as_raw_fd(), &by) }.unwrap();
-    }
-
-    /// Increments by one after a while, on another thread; the answer is when.
-    fn increment_later(&self) -> mpsc::Receiver<Instant> {
-        let (sender, receiver) = mpsc::channel();
-        let timeline = Self(self.0.try_clone().unwrap());
-        std::thread::spawn(move || {
-            std::thread::sleep(LATER);
-            let when = Instant::now();
-            timeline.increment(1);
-            let _ = sender.send(when);
-        });
-        receiver
-    }
-}
 
 fn readable(fence: &Fence) -> bool {
     poll(&mut [PollFd::new(fence.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
@@ -392,4 +338,60 @@ fn native_fences_of_our_work_signal() {
         signaled(&fence);
         assert!(gl.fence().unwrap().unwrap().merge(&fence).unwrap().wait(Some(LONG)).is_ok());
     }
+}
+
+/// Points of DRM timelines: made of fences, and fences made of them; the same through another file by fd. Which nodes
+/// have them is printed.
+#[test]
+fn points_of_timelines() {
+    let mut nodes: Vec<DrmNode> = Vec::new();
+    for entry in std::fs::read_dir("/dev/dri").into_iter().flatten().flatten() {
+        let Ok(node) = DrmNode::open(entry.path()) else { continue };
+        let has = fence::Timeline::is_supported(&node);
+        println!("{} ({}): timelines {has}", node.path().display(), node.driver());
+        match has {
+            true => nodes.push(node),
+            false => assert_eq!(fence::Timeline::new(&node).unwrap_err().kind(), ErrorKind::Unsupported),
+        }
+    }
+    let Some(node) = nodes.first() else { return skip("gpu", "no DRM node with timelines") };
+    let Some(clock) = Timeline::open() else { return };
+    let ours = fence::Timeline::new(node).unwrap();
+    let fd = ours.export().unwrap();
+    let flags = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+    assert_eq!(flags & nix::libc::FD_CLOEXEC, nix::libc::FD_CLOEXEC);
+    let theirs = fence::Timeline::import(&DrmNode::open(node.path()).unwrap(), &fd).unwrap();
+    assert_eq!(theirs.value().unwrap(), 0);
+    let error = theirs.fence(1).unwrap_err();
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::InvalidInput, "nobody has set point 1"));
+    ours.set(1, &clock.fence(1)).unwrap();
+    ours.set(5, &clock.fence(2)).unwrap();
+    let (first, second) = (theirs.fence(1).unwrap(), theirs.fence(5).unwrap());
+    // A point between two is the later one's.
+    let between = theirs.fence(3).unwrap();
+    pending(&first);
+    clock.increment(1);
+    signaled(&first);
+    signaled(&theirs.fence(1).unwrap());
+    pending(&second);
+    pending(&between);
+    assert_eq!(theirs.value().unwrap(), 1);
+    assert_eq!(theirs.wait(5, SHORT).unwrap_err().kind(), ErrorKind::Timeout);
+    let when = clock.increment_later();
+    theirs.wait(5, LONG).unwrap();
+    assert!(Instant::now() >= when.recv().unwrap());
+    signaled(&second);
+    signaled(&between);
+    assert_eq!(theirs.value().unwrap(), 5);
+    // The other end sets one, without a fence.
+    theirs.signal(9).unwrap();
+    ours.wait(9, Duration::ZERO).unwrap();
+    signaled(&ours.fence(9).unwrap());
+    for other in nodes.iter().skip(1) {
+        let there = fence::Timeline::import(other, &fd).unwrap();
+        assert_eq!(there.value().unwrap(), 9, "{}", other.path().display());
+    }
+    let error = fence::Timeline::import(node, File::open("/dev/null").unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(error.detail().contains("no sync object"), "{error}");
 }

@@ -8,6 +8,12 @@ mod common;
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "share/chain.rs"]
+mod chain;
+#[path = "share/devices.rs"]
+mod devices;
+#[path = "share/fences.rs"]
+mod fences;
 #[path = "share/gstreamer.rs"]
 mod gstreamer;
 #[path = "share/hostile.rs"]
@@ -136,15 +142,16 @@ fn lossless() -> server::Options {
 }
 
 /// This binary again, in a process of its own.
+fn command(role: &str, socket: &std::path::Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["role", "--exact", "--nocapture"]);
+    command.env("DARKFRAME_SHARE_ROLE", role).env("DARKFRAME_SHARE_SOCKET", socket);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 fn start(role: &str, socket: &std::path::Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["role", "--exact", "--nocapture"])
-        .env("DARKFRAME_SHARE_ROLE", role)
-        .env("DARKFRAME_SHARE_SOCKET", socket)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command(role, socket).spawn().unwrap()
 }
 
 #[track_caller]
@@ -188,9 +195,10 @@ fn role() {
         }
         // Takes whatever comes, until it is killed.
         "taker" => {
-            let mut client = Client::connect(&socket, client::Options::default()).unwrap();
+            let options = client::Options { reconnect: true, ..client::Options::default() };
+            let mut client = Client::connect(&socket, options).unwrap();
             let mut kept = std::collections::VecDeque::new();
-            while let Event::Frame(received) = client.next(Some(LONG)).unwrap() {
+            while let Event::Frame(received) = client.next(None).unwrap() {
                 check(&received.frame.buffer, received.frame.sequence);
                 kept.push_back(received);
                 kept.truncate(2);
@@ -199,6 +207,29 @@ fn role() {
                 }
             }
         }
-        other => panic!("no role {other}"),
+        "allocating" => devices::allocating(&socket),
+        // Hands on what it gets, memory and all, until it is killed.
+        "relay" => {
+            let options = client::Options { reconnect: true, ..client::Options::default() };
+            let mut client = Client::connect(&socket, options).unwrap();
+            let served = PathBuf::from(std::env::var_os("DARKFRAME_SHARE_SOCKET").unwrap()).with_extension("relayed");
+            let server = Server::bind(&Address::Path(served), server::Options::default()).unwrap();
+            while let Event::Frame(received) = client.next(None).unwrap() {
+                let Received { frame, metadata, lease, .. } = received;
+                server.send(server::Outgoing { frame, metadata, keep: Some(Box::new(lease)) }).unwrap();
+            }
+        }
+        // Serves, or says why not; until its input ends.
+        "racer" => match Server::bind(&socket, server::Options::default()) {
+            Ok(_server) => {
+                println!("\nracer: serves");
+                let _ = std::io::stdin().read_line(&mut String::new());
+            }
+            Err(error) => println!("\nracer: {error}"),
+        },
+        other => match other.strip_prefix("fences-") {
+            Some(how) => fences::consumer(&socket, how),
+            None => panic!("no role {other}"),
+        },
     }
 }

@@ -9,17 +9,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use darkframe::board::Board;
+use darkframe::buffer::Buffer;
 use darkframe::error::{Error, Result};
-use darkframe::pipeline::runner::trial::{self, Prover, Trial};
+use darkframe::pipeline::runner::trial::{self, Prover, ReceivedTrial, Trial};
 use darkframe::pipeline::sink::output::Output as File;
 
 /// A driver that needs longer for one import and one draw hangs.
@@ -30,6 +32,9 @@ pub struct Arguments {
     /// As in `run`.
     #[arg(long, value_name = "NAME|PATH")]
     board: Option<String>,
+    /// One trial of memory that is this process's standard input, output and error, as far as there is any.
+    #[arg(long, value_name = "TRIAL")]
+    received: Option<String>,
 }
 
 /// The other process: trials on standard input, answers on standard output.
@@ -38,6 +43,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     // The crash is expected; its image is of no use. Where the limit cannot be set, a core file is no harm.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let board = arguments.board.as_deref().map_or_else(Board::detect, Board::open)?;
+    if let Some(line) = &arguments.received {
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        // Nothing is printed from here on; either way it has lived.
+        let lived = ReceivedTrial::carry_out(&board, line, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        return Ok(if lived.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     trial::serve(&board, std::io::stdin().lock(), std::io::stdout())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -78,19 +89,73 @@ impl Drop for ChildProver {
     }
 }
 
+fn refused(trial: &dyn std::fmt::Display, how: &str, where_from: &str) -> Result<()> {
+    let detail = format!("CRASH: {how} in {trial}{where_from}");
+    Err(Error::unsupported("import", detail).with_hint("this way is not used; a newer driver may do it"))
+}
+
+impl State {
+    /// What an earlier run found.
+    fn known(&self, trial: &dyn std::fmt::Display, key: &str) -> Option<Result<()>> {
+        Some(match self.cache.results.get(key)?.as_str() {
+            "ok" => Ok(()),
+            how => refused(trial, how, &format!(" (known from {})", self.cache.name())),
+        })
+    }
+
+    /// Keeps and tells how the other process ended.
+    fn ended(&mut self, trial: &dyn std::fmt::Display, key: String, status: ExitStatus) -> Result<()> {
+        let how = match status.signal() {
+            Some(signal) => signal_hook::low_level::signal_name(signal).unwrap_or("a signal").to_owned(),
+            None => format!("the process ended ({status})"),
+        };
+        // Ended from outside (by a key, for want of memory), it says nothing about the driver.
+        if !matches!(how.as_str(), "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL") {
+            self.cache.store(key, &how);
+        }
+        tracing::warn!("{how} in {trial}: this way is not used");
+        refused(trial, &how, "")
+    }
+}
+
 impl Prover for ChildProver {
+    fn prove_received(&self, trial: &ReceivedTrial, buffer: &Buffer) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let layout = &trial.layout;
+        let strides: Vec<_> = layout.planes().iter().map(|plane| plane.stride_bytes).collect();
+        let key = with_rules(format!("{trial}, {} of {strides:?}", layout.modifier));
+        if let Some(known) = state.known(trial, &key) {
+            return known;
+        }
+        let fds = ReceivedTrial::fds(buffer);
+        if fds.len() > 3 {
+            return Err(Error::unsupported(
+                "import",
+                format!("{layout} in {} memories: at most 3 are tried", fds.len()),
+            ));
+        }
+        let status = match ask_once(self.board.as_deref(), trial, &fds) {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::warn!(%error, "imports are not proved in a process of their own");
+                return Ok(());
+            }
+        };
+        match status {
+            None => refused(trial, &format!("no answer in {} s", LIMIT.as_secs()), ""),
+            Some(status) if status.code().is_some_and(|code| code <= 1) => {
+                state.cache.store(key, "ok");
+                Ok(())
+            }
+            Some(status) => state.ended(trial, key, status),
+        }
+    }
+
     fn prove(&self, trial: &Trial) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let key = key(trial);
-        let refused = |how: &str, where_from: &str| {
-            let detail = format!("CRASH: {how} in {trial}{where_from}");
-            Err(Error::unsupported("import", detail).with_hint("this way is not used; a newer driver may do it"))
-        };
-        if let Some(known) = state.cache.results.get(&key) {
-            return match known.as_str() {
-                "ok" => Ok(()),
-                how => refused(how, &format!(" (known from {})", state.cache.name())),
-            };
+        if let Some(known) = state.known(trial, &key) {
+            return known;
         }
         if state.worker.is_none() {
             match Worker::start(self.board.as_deref()) {
@@ -109,20 +174,11 @@ impl Prover for ChildProver {
             }
             Answer::Hung => {
                 state.worker = None;
-                refused(&format!("no answer in {} s", LIMIT.as_secs()), "")
+                refused(trial, &format!("no answer in {} s", LIMIT.as_secs()), "")
             }
             Answer::Ended(status) => {
                 state.worker = None;
-                let how = match status.signal() {
-                    Some(signal) => signal_hook::low_level::signal_name(signal).unwrap_or("a signal").to_owned(),
-                    None => format!("the process ended ({status})"),
-                };
-                // Ended from outside (by a key, for want of memory), it says nothing about the driver.
-                if !matches!(how.as_str(), "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL") {
-                    state.cache.store(key, &how);
-                }
-                tracing::warn!("{how} in {trial}: this way is not used");
-                refused(&how, "")
+                state.ended(trial, key, status)
             }
         }
     }
@@ -135,8 +191,38 @@ fn key(trial: &Trial) -> String {
         size: darkframe::layout::Size::new(class(trial.size.width), class(trial.size.height)),
         ..trial.clone()
     };
+    with_rules(classed.to_string())
+}
+
+fn with_rules(key: String) -> String {
     let rules = if darkframe::egl::fault_rules_are_off() { ", fault rules off" } else { "" };
-    format!("{classed}{rules}").replace(['\t', '\n'], " ")
+    format!("{key}{rules}").replace(['\t', '\n'], " ")
+}
+
+/// A process for one trial, whose memory it gets in place of its standard streams; how it ended, or `None` where it hung.
+fn ask_once(board: Option<&str>, trial: &ReceivedTrial, fds: &[BorrowedFd<'_>]) -> std::io::Result<Option<ExitStatus>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--quiet", "prove-import", "--received", &trial.to_line()]);
+    if let Some(board) = board {
+        command.args(["--board", board]);
+    }
+    let stream = |index: usize| match fds.get(index) {
+        Some(fd) => fd.try_clone_to_owned().map(Stdio::from),
+        None => Ok(Stdio::null()),
+    };
+    let mut child = command.stdin(stream(0)?).stdout(stream(1)?).stderr(stream(2)?).spawn()?;
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if since.elapsed() > LIMIT {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 enum Answer {

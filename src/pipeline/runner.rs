@@ -13,6 +13,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crate::board::{AllocatorKind, Board};
+use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::egl::{Context, ContextOptions, Display};
 use crate::error::{Error, ErrorKind, Result, Span};
@@ -29,6 +30,7 @@ use super::resume::{JobOptions, Work};
 
 mod deliver;
 mod feed;
+mod lent;
 pub mod live;
 mod planes;
 mod programs;
@@ -44,7 +46,7 @@ use feed::SourceFeed;
 use live::Live;
 use target::Target;
 use times::PassTimes;
-use trial::{Prover, Role, Trial};
+use trial::{Prover, ReceivedTrial, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
 const BUFFERS: usize = 3;
@@ -361,7 +363,7 @@ impl<'a> Job<'a> {
                 gl.flush();
             }
             for feed in &mut feeds {
-                feed.release(fence.clone());
+                feed.release(fence.clone())?;
             }
             for (index, target) in targets.iter_mut().enumerate() {
                 let wanted = wants(index, frame);
@@ -478,6 +480,12 @@ impl<'a> Job<'a> {
         let node = display.node().map(|node| node.path().to_owned());
         let driver = self.driver.clone();
         prover.prove(&Trial { driver, platform: display.platform(), node, role, allocator, fourcc, size })
+    }
+
+    /// Fails where the driver is known not to live through the import of memory that was received.
+    fn survives_received(&self, gl: &Gl, role: Role, buffer: &Buffer) -> Result<()> {
+        let Some(prover) = self.prover else { return Ok(()) };
+        prover.prove_received(&ReceivedTrial::new(gl, self.context.display(), role, buffer), buffer)
     }
 
     fn driver(&self, gl: &Gl) -> Driver {

@@ -21,6 +21,7 @@ pub mod cube;
 pub mod image;
 pub(in crate::pipeline) mod input;
 mod keys;
+mod lent;
 pub mod pace;
 pub mod pattern;
 pub mod raw;
@@ -30,6 +31,7 @@ pub mod y4m;
 
 pub(crate) use input::{Input, Rows};
 pub use input::{is_stdin, is_stream};
+pub use lent::{Lease, Lent};
 use pace::Pacer;
 use unpack::Unpacking;
 
@@ -75,6 +77,19 @@ pub trait Reader: Send {
     fn ready(&mut self, timeout: Duration) -> Result<bool> {
         let _ = timeout;
         Ok(true)
+    }
+
+    /// Pictures lie in memory that the GPU may be able to sample: [`Reader::lend`] gives them.
+    fn lends(&self) -> bool {
+        false
+    }
+
+    /// The next picture where it lies, instead of [`Reader::read`]; `None` where the stream has ended.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn lend(&mut self) -> Result<Option<Lent>> {
+        Ok(None)
     }
 
     /// What is done to the pictures, and what is to be known of them; for reports.
@@ -211,6 +226,19 @@ impl Opened {
     /// As [`Reader::read`].
     pub fn ready(&mut self, timeout: Duration) -> Result<bool> {
         self.reader.ready(timeout).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::lends`]; not where the CPU has to unpack what comes.
+    pub fn lends(&self) -> bool {
+        self.unpacking.is_none() && self.reader.lends()
+    }
+
+    /// As [`Reader::lend`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn lend(&mut self) -> Result<Option<Lent>> {
+        self.reader.lend().map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
     }
 
     /// As [`Reader::copies`].

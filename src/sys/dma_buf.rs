@@ -47,6 +47,12 @@ fn is_dma_buf_magic(kind: nix::sys::statfs::FsType) -> bool {
     kind.0 == DMA_BUF_MAGIC
 }
 
+/// The name of who made a dma-buf, as the kernel's `fdinfo` has it: `virtio_gpu`, `system`, `udmabuf`, …
+pub fn exporter(fd: BorrowedFd<'_>) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    Some(text.lines().find_map(|line| line.strip_prefix("exp_name:"))?.trim().to_owned())
+}
+
 /// Tells whether `fd` is a dma-buf, without any ioctl on a file that may be something else.
 pub fn recognise(fd: BorrowedFd<'_>) -> Option<Recognition> {
     if let Ok(stat) = nix::sys::statfs::fstatfs(fd)

@@ -8,6 +8,7 @@
 pub mod bt;
 pub mod draw;
 pub mod pattern;
+pub mod sw_sync;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

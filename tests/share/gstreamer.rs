@@ -10,7 +10,7 @@ use super::*;
 /// Numbered frames each way.
 const FRAMES: u64 = 10_000;
 
-fn has_unixfd() -> bool {
+pub fn has_unixfd() -> bool {
     let found = Command::new("gst-inspect-1.0").arg("unixfdsrc").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
@@ -19,10 +19,15 @@ fn has_unixfd() -> bool {
     found
 }
 
-fn launch(pipeline: &str) -> Child {
+pub fn launch(pipeline: &str) -> Child {
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-q").args(pipeline.split_whitespace());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Open fds of another process.
+fn fds_of(child: &Child) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count()
 }
 
 /// The bytes of a frame as GStreamer writes it to a file.
@@ -69,7 +74,7 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
         file.display()
     ));
     server.wait_for_clients(1, LONG).unwrap();
-    let (mut size, mut fourcc, mut padded, mut fds) = (Size::new(1, 1), Fourcc::R8, false, 0);
+    let (mut size, mut fourcc, mut padded, mut fds) = (Size::new(1, 1), Fourcc::R8, false, [0; 2]);
     for number in 1..=frames {
         let buffer = acquire(pool);
         (size, fourcc) = (buffer.size(), buffer.fourcc());
@@ -77,11 +82,16 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
         let sent = server.send(numbered(buffer, number)).unwrap();
         assert_eq!((sent.clients, sent.dropped), (1, 0), "frame {number}: {:?}", server.departures());
         if number == 50 {
-            fds = common::open_fds();
+            fds = [common::open_fds(), fds_of(&child)];
         }
     }
-    assert!(common::open_fds() <= fds + 4, "{fds} fds at frame 50, {} at the end", common::open_fds());
-    server.finish(LONG);
+    let now = [common::open_fds(), fds_of(&child)];
+    // A frame on its way, and what it is in.
+    assert!(
+        now[0] <= fds[0] + 4 && now[1] <= fds[1] + 4,
+        "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
+    );
+    assert!(server.finish(LONG), "everything came back");
     succeeds(child);
     let written = std::fs::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
@@ -95,6 +105,7 @@ fn to_gstreamer(pool: &Pool, options: server::Options, frames: u64, to: (&str, F
         let expected = tight(number, to.1, size, |plane, column| match (fourcc, to.1) {
             // Bytes R, G, B, A become B, G, R, A.
             (Fourcc::ABGR8888, Fourcc::ARGB8888) => (plane, column - column % 4 + [2, 1, 0, 3][column % 4]),
+            (Fourcc::BGR888, Fourcc::RGB888) => (plane, column - column % 3 + [2, 1, 0][column % 3]),
             // Pairs of chroma become planes.
             (Fourcc::NV12, Fourcc::YUV420) if plane > 0 => (1, 2 * column + plane - 1),
             _ => (plane, column),
@@ -122,55 +133,146 @@ fn gstreamer_takes_every_frame() {
     to_gstreamer(&nv12, lossless(), 500, ("I420", Fourcc::YUV420));
 }
 
-/// The same with dma-bufs, where the kernel has them.
+/// Dma-bufs with rows of 256 bytes, where the kernel has them.
+fn dma_bufs(fourcc: Fourcc, size: Size, limit: usize) -> Option<Pool> {
+    let device = Device::open(&Board::generic()).unwrap();
+    let request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE).require_dma_buf();
+    let mut request = request;
+    request.constraints.stride_align_bytes = 256;
+    let first = common::or_skip("dma-buf", device.allocate(&request))?;
+    assert_eq!(first.memory(), darkframe::buffer::Memory::DmaBuf);
+    assert!(first.layout().planes()[0].stride_bytes >= 256);
+    Some(Pool::new(&device, request, limit))
+}
+
+/// 10,000 dma-bufs, and others in formats of three bytes and of two planes; odd sizes, padded rows.
 #[test]
 fn gstreamer_takes_dma_bufs() {
     let _alone = alone();
     if !has_unixfd() {
         return;
     }
-    let device = Device::open(&Board::generic()).unwrap();
-    let request = Request::new(Size::new(32, 14), Fourcc::ABGR8888).usage(Usage::CPU_READ | Usage::CPU_WRITE);
-    let mut request = request.require_dma_buf();
-    request.constraints.stride_align_bytes = 256;
-    if common::or_skip("dma-buf", device.allocate(&request)).is_none() {
-        return;
+    let odd = Size::new(33, 13);
+    for (fourcc, size, frames, to) in [
+        (Fourcc::ABGR8888, odd, FRAMES, ("BGRA", Fourcc::ARGB8888)),
+        (Fourcc::BGR888, odd, 500, ("BGR", Fourcc::RGB888)),
+        (Fourcc::NV12, odd, 500, ("I420", Fourcc::YUV420)),
+    ] {
+        let Some(pool) = dma_bufs(fourcc, size, 8) else { return };
+        to_gstreamer(&pool, lossless(), frames, to);
     }
-    to_gstreamer(&Pool::new(&device, request, 8), lossless(), 500, ("BGRA", Fourcc::ARGB8888));
 }
 
-/// `videotestsrc ! … ! unixfdsink` to our client, against the same written to a file by GStreamer itself.
+/// 10,000 dma-bufs to GStreamer and back from it: the same memory, known again by its inode, each numbered in its pixels.
+#[test]
+fn gstreamer_passes_dma_bufs_on() {
+    let _alone = alone();
+    if !has_unixfd() {
+        return;
+    }
+    // Rows of 256 bytes, which need no word about them; then padded ones.
+    for (size, frames) in [(Size::new(64, 5), FRAMES), (Size::new(33, 13), 500)] {
+        let Some(pool) = dma_bufs(Fourcc::ABGR8888, size, 8) else { return };
+        passed_on(&pool, frames);
+    }
+}
+
+fn passed_on(pool: &Pool, frames: u64) {
+    let ((there, to), (back, from)) = (socket("relay-to"), socket("relay-from"));
+    let server = Server::bind(&to, lossless()).unwrap();
+    // What converts one frame beside it makes the process know GstVideoMeta, and with it strides.
+    let child = launch(&format!(
+        "unixfdsrc socket-path={} ! unixfdsink socket-path={} sync=false wait-for-connection=true \
+         videotestsrc num-buffers=1 ! video/x-raw,format=RGBA ! videoconvert ! video/x-raw,format=NV12 ! fakesink",
+        there.display(),
+        back.display()
+    ));
+    server.wait_for_clients(1, LONG).unwrap();
+    let mut client = Client::connect(&from, client::Options { reconnect: true, ..Default::default() }).unwrap();
+    let mut seen = std::collections::HashSet::new();
+    let (mut sent, mut fds, mut strides) = (0, [0; 2], false);
+    for number in 0..frames {
+        // Two on their way: the one that GStreamer passes on, and the next.
+        while sent < frames && sent < number + 2 {
+            assert_eq!(server.send(numbered(acquire(pool), sent)).unwrap().clients, 1, "{:?}", server.departures());
+            sent += 1;
+        }
+        let received = next(&mut client);
+        // From the first one on that came with them.
+        strides |= received.frame.buffer.layout().planes()[0].stride_bytes == 256;
+        if strides {
+            check(&received.frame.buffer, number);
+        }
+        assert!(strides || number < 100, "strides do not come");
+        assert_eq!(received.frame.sequence, number, "a frame is missing");
+        assert!(received.shared && received.frame.buffer.memory() == darkframe::buffer::Memory::DmaBuf);
+        seen.insert(received.frame.buffer.ids().next().unwrap());
+        if number == 50 {
+            fds = [common::open_fds(), fds_of(&child)];
+        }
+    }
+    let now = [common::open_fds(), fds_of(&child)];
+    assert!(
+        now[0] <= fds[0] + 8 && now[1] <= fds[1] + 8,
+        "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
+    );
+    assert!(seen.len() <= 8, "{} memories of a pool of 8", seen.len());
+    assert!(server.finish(LONG), "everything came back");
+    assert!(matches!(client.next(Some(LONG)).unwrap(), Event::End));
+    drop(client);
+    succeeds(child);
+}
+
+/// GStreamer as a camera: the frames of a file, converted, because unixfdsink takes only memory that it gave itself.
+pub fn camera(file: &std::path::Path, from: &str, to: &str, size: Size) -> String {
+    let (file, Size { width, height }) = (file.display(), size);
+    format!(
+        "filesrc location={file} ! rawvideoparse format={from} width={width} height={height} framerate=25/1 \
+         ! videoconvert ! video/x-raw,format={to}"
+    )
+}
+
+/// 10,000 numbered frames through `unixfdsink` to our client.
 #[test]
 fn gstreamer_gives_every_frame() {
     let _alone = alone();
     if !has_unixfd() {
         return;
     }
-    for (format, fourcc, frames) in
-        [("RGBA", Fourcc::ABGR8888, FRAMES), ("NV12", Fourcc::NV12, 100), ("I420", Fourcc::YUV420, 100)]
-    {
+    for (format, fourcc, frames, (from, from_fourcc)) in [
+        ("RGBA", Fourcc::ABGR8888, FRAMES, ("bgra", Fourcc::ARGB8888)),
+        ("NV12", Fourcc::NV12, 100, ("i420", Fourcc::YUV420)),
+        ("I420", Fourcc::YUV420, 100, ("nv12", Fourcc::NV12)),
+    ] {
         let (path, address) = socket("from-gst");
         let file = path.with_extension("raw");
-        let source = format!(
-            "videotestsrc pattern=ball motion=sweep num-buffers={frames} ! video/x-raw,format={format},width=33,height=17"
-        );
-        succeeds(launch(&format!("{source} ! filesink location={}", file.display())));
-        let expected = std::fs::read(&file).unwrap();
-        std::fs::remove_file(&file).unwrap();
+        let size = Size::new(33, 17);
+        let expected: Vec<u8> =
+            (0..frames).flat_map(|number| tight(number, fourcc, size, |plane, column| (plane, column))).collect();
+        let written = |number| {
+            tight(number, from_fourcc, size, |plane, column| match from_fourcc {
+                Fourcc::ARGB8888 => (plane, column - column % 4 + [2, 1, 0, 3][column % 4]),
+                Fourcc::YUV420 if plane > 0 => (1, 2 * column + plane - 1),
+                Fourcc::NV12 if plane > 0 => (1 + column % 2, column / 2),
+                _ => (plane, column),
+            })
+        };
+        std::fs::write(&file, (0..frames).flat_map(written).collect::<Vec<u8>>()).unwrap();
+        let source = camera(&file, from, format, size);
         let frame_bytes = expected.len() / frames as usize;
         let child = launch(&format!(
             "{source} ! unixfdsink socket-path={} wait-for-connection=true sync=false",
             path.display()
         ));
         let mut client = Client::connect(&address, client::Options { reconnect: true, ..Default::default() }).unwrap();
-        let mut fds = 0;
+        let mut fds = [0; 2];
         for number in 0..frames {
             let received = next(&mut client);
             assert_eq!(received.frame.sequence, number);
             assert!(received.shared, "GStreamer seals its memory files against shrinking");
-            assert_eq!((received.frame.buffer.fourcc(), received.frame.buffer.size()), (fourcc, Size::new(33, 17)));
+            assert_eq!((received.frame.buffer.fourcc(), received.frame.buffer.size()), (fourcc, size));
             let map = received.frame.buffer.map(Access::Read).unwrap();
-            let layout = video_format::default_layout(fourcc, Size::new(33, 17)).unwrap();
+            let layout = video_format::default_layout(fourcc, size).unwrap();
             let frame = &expected[number as usize * frame_bytes..];
             for (index, plane) in layout.planes().iter().enumerate() {
                 for row in 0..layout.rows(index) {
@@ -180,11 +282,16 @@ fn gstreamer_gives_every_frame() {
                 }
             }
             if number == 50 {
-                fds = common::open_fds();
+                fds = [common::open_fds(), fds_of(&child)];
             }
         }
         // As many memories are remembered; GStreamer makes more when its frames wait.
-        assert!(common::open_fds() <= fds + 32, "{fds} fds at frame 50, {} at the end", common::open_fds());
+        let now = [common::open_fds(), fds_of(&child)];
+        assert!(
+            now[0] <= fds[0] + 32 && now[1] <= fds[1] + 32,
+            "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
+        );
+        std::fs::remove_file(&file).unwrap();
         assert!(matches!(client.next(Some(LONG)).unwrap(), Event::End));
         drop(client);
         succeeds(child);

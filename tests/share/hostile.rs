@@ -12,7 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use super::*;
 
-fn send(socket: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
+pub fn send(socket: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
@@ -121,6 +121,24 @@ fn bad_clients_are_let_go_with_a_reason() {
             ErrorKind::InvalidInput,
         ),
         (
+            "fds with a part of a header",
+            |socket| {
+                let fd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
+                send(socket, &Message::Release { id: 0 }.encode()[..3], &vec![fd.as_fd(); 200]);
+            },
+            "200 fds with a part of a header",
+            ErrorKind::InvalidInput,
+        ),
+        (
+            "fds, and a payload that never comes",
+            |socket| {
+                let fd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
+                send(socket, &Message::Release { id: 0 }.encode()[..8], &vec![fd.as_fd(); 200]);
+            },
+            "RELEASE_BUFFER: 200 fds came with it, it has 0",
+            ErrorKind::InvalidInput,
+        ),
+        (
             "closed in a payload",
             |socket| {
                 send(socket, &Message::Release { id: 0 }.encode()[..11], &[]);
@@ -171,6 +189,7 @@ fn bad_clients_are_let_go_with_a_reason() {
                     version: 1,
                     fences: true,
                     metadata: true,
+                    timelines: false,
                     stream: String::new(),
                 };
                 let hello = Message::Hello(hello).encode();
@@ -202,7 +221,26 @@ fn bad_clients_are_let_go_with_a_reason() {
     let fd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
     let mut slow = UnixStream::connect(&path).unwrap();
     let silent = UnixStream::connect(&path).unwrap();
-    eventually("connected", || server.clients().len() == 3);
+    let mut reader = UnixStream::connect(&path).unwrap();
+    eventually("connected", || server.clients().len() == 4);
+    // One byte for every frame that the good one gets.
+    for _ in 0..100 {
+        step(&mut good);
+        reader.read_exact(&mut [0]).unwrap();
+    }
+    // What a client sends and never ends is not kept open for it.
+    let before = common::open_fds();
+    for _ in 0..4 {
+        let greedy = UnixStream::connect(&path).unwrap();
+        eventually("connected", || server.clients().len() == 5);
+        let header = [&4321u32.to_ne_bytes()[..], &100u32.to_ne_bytes()].concat();
+        send(&greedy, &header, &vec![fd.as_fd(); 250]);
+        step(&mut good);
+        eventually("closed", || common::open_fds() < before + 50);
+        drop(greedy);
+        eventually("gone", || server.clients().len() == 4);
+    }
+    server.departures();
     for _ in 0..20 {
         send(&slow, &command(1234, b"what?"), &vec![fd.as_fd(); 200]);
         step(&mut good);
@@ -211,9 +249,9 @@ fn bad_clients_are_let_go_with_a_reason() {
         slow.write_all(&[byte]).unwrap();
         step(&mut good);
     }
-    assert_eq!(server.clients().len(), 3);
+    assert_eq!(server.clients().len(), 4);
     assert!(server.departures().is_empty());
-    drop((slow, silent, fd));
+    drop((slow, silent, reader, fd));
     eventually("gone", || server.clients().len() == 1);
     step(&mut good);
     // Reopened for reading only, memory that came into use meanwhile has one fd more.
@@ -225,7 +263,14 @@ fn fd_limit(before: usize) -> usize {
     before + 24
 }
 
-/// A thread of a server that everybody is silent to uses no processor time.
+/// Processor time of this process.
+fn used() -> Duration {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
+    let time = usage.user_time() + usage.system_time();
+    Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
+}
+
+/// A server that everybody is silent to uses no processor time; nor does a client whose server is, in the middle of a word.
 #[test]
 fn nothing_spins() {
     let _alone = alone();
@@ -238,15 +283,39 @@ fn nothing_spins() {
     send(&half, &[1, 0, 0], &[]);
     half.shutdown(std::net::Shutdown::Read).unwrap();
     server.send(numbered(acquire(&pool), 0)).unwrap();
-    let ticks = || {
-        let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
-        let time = usage.user_time() + usage.system_time();
-        Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
-    };
-    let before = ticks();
+    let before = used();
     std::thread::sleep(Duration::from_millis(500));
-    assert!(ticks() - before < Duration::from_millis(100), "{:?} in half a second of nothing", ticks() - before);
+    assert!(used() - before < Duration::from_millis(100), "{:?} in half a second of nothing", used() - before);
     drop((stuck, half));
+    for said in [0, 3, 8, 30] {
+        let (silent, client) = UnixStream::pair().unwrap();
+        let mut client = Client::from_socket(client.into(), client::Options::default()).unwrap();
+        send(&silent, &Message::Caps(Some(CAPS.into())).encode()[..said], &[]);
+        let before = used();
+        assert!(matches!(client.next(Some(Duration::from_millis(300))), Ok(Event::Nothing)));
+        assert!(used() - before < Duration::from_millis(60), "{:?} after {said} bytes", used() - before);
+    }
+}
+
+/// A server that talks without an end and sends no frame: the client's time ends all the same, and no fd stays.
+#[test]
+fn a_server_that_only_talks() {
+    let _alone = alone();
+    let (talker, client) = UnixStream::pair().unwrap();
+    let mut client = Client::from_socket(client.into(), client::Options::default()).unwrap();
+    let fds = common::open_fds();
+    let talking = std::thread::spawn(move || {
+        let fd = std::fs::File::open("/dev/null").unwrap();
+        while send(&talker, &command(4321, &[7; 100]), &[fd.as_fd(); 10]) {}
+    });
+    for _ in 0..3 {
+        let since = Instant::now();
+        assert!(matches!(client.next(Some(Duration::from_millis(50))), Ok(Event::Nothing)));
+        assert!(since.elapsed() < LONG);
+    }
+    drop(client);
+    talking.join().unwrap();
+    assert!(common::open_fds() <= fds, "{fds} fds before, {} now", common::open_fds());
 }
 
 /// What a bad server sends, and its memory.

@@ -1,5 +1,6 @@
-//! Our server and our clients: every frame, rights, lifetimes, fences.
+//! Our server and our clients: every frame, rights, lifetimes.
 
+use std::io::BufRead;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -289,20 +290,30 @@ fn ends() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// Fewer in an emulated machine, where a process takes half a second to start.
+fn rounds(on_a_machine: u32) -> u32 {
+    if std::env::var_os("DARKFRAME_VM").is_some() { on_a_machine / 5 } else { on_a_machine }
+}
+
+/// Moments that differ from round to round, alike in every run.
+fn moments() -> impl FnMut() -> Duration {
+    let mut random = 0x1234_5678_u64;
+    move || {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        Duration::from_micros(random >> 33 & 0x3fff)
+    }
+}
+
 /// Either end killed at random moments: the other goes on, keeps no fd and no buffer, and the socket works again.
 #[test]
 fn killed_at_random_moments() {
     let _alone = alone();
     let (path, address) = socket("kill");
-    let mut random = 0x1234_5678_u64;
-    let mut moment = || {
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        Duration::from_micros(random >> 33 & 0x3fff)
-    };
+    let mut moment = moments();
     let server = Server::bind(&address, server::Options::default()).unwrap();
     let pool = pool(Fourcc::ABGR8888, Size::new(33, 7), 8);
     let fds = common::open_fds();
-    for round in 0..100 {
+    for round in 0..rounds(50) {
         let mut taker = start("taker", &path);
         server.wait_for_clients(1, LONG).unwrap();
         let until = Instant::now() + moment();
@@ -327,7 +338,7 @@ fn killed_at_random_moments() {
     }
     drop((server, pool));
     let fds = common::open_fds();
-    for round in 0..100 {
+    for round in 0..rounds(50) {
         let mut producer = start("producer", &path);
         let mut client = Client::connect(&address, client::Options { reconnect: true, ..Default::default() }).unwrap();
         let first = next(&mut client);
@@ -355,4 +366,130 @@ fn killed_at_random_moments() {
         assert_eq!(common::open_fds(), fds, "round {round}");
     }
     std::fs::remove_file(&path).unwrap();
+}
+
+/// A producer, a third that hands its frames on, and a consumer behind it; any of them is killed at a random moment, 200
+/// times. The others go on: frames come, whole, and nobody who lives has more fds than before. No file is left but the two
+/// sockets, which are served again.
+#[test]
+fn any_of_three_is_killed() {
+    let _alone = alone();
+    let folder = std::env::temp_dir().join(format!("df-three-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("three.sock");
+    let relayed = path.with_extension("relayed");
+    let mut moment = moments();
+    let mut members = [start("producer", &path), start("relay", &path), start("taker", &relayed)];
+    let options = client::Options { reconnect: true, ..client::Options::default() };
+    let mut client = Client::connect(&Address::Path(relayed.clone()), options).unwrap();
+    let fds_of = |child: &Child| std::fs::read_dir(format!("/proc/{}/fd", child.id())).map_or(0, |fds| fds.count());
+    let mut fds = None;
+    let mut most = [0; 3];
+    for round in 0..rounds(200) {
+        let until = Instant::now() + moment();
+        while Instant::now() < until {
+            let received = next(&mut client);
+            check(&received.frame.buffer, received.frame.sequence);
+        }
+        let (index, role) = [(0, "producer"), (1, "relay"), (2, "taker")][round as usize % 3];
+        let held = next(&mut client);
+        members[index].kill().unwrap();
+        assert!(!members[index].wait().unwrap().success());
+        // The producer's memory outlives it. That of a third is the producer's own, and goes back to it with the third.
+        if role != "relay" {
+            check(&held.frame.buffer, held.frame.sequence);
+        }
+        drop(held);
+        members[index] = start(role, if role == "taker" { &relayed } else { &path });
+        let server = members[1].id() as i32;
+        let mut seen = 0;
+        while seen < 3 {
+            let received = next(&mut client);
+            if client.server().is_some_and(|now| now.pid == server) {
+                check(&received.frame.buffer, received.frame.sequence);
+                seen += 1;
+            }
+        }
+        for (index, member) in members.iter_mut().enumerate() {
+            assert!(member.try_wait().unwrap().is_none(), "round {round}: member {index} ended by itself");
+            most[index] = most[index].max(fds_of(member));
+        }
+        let now = common::open_fds();
+        // 32 memories are remembered on each connection.
+        assert!(now <= *fds.get_or_insert(now) + 40, "round {round}: {fds:?} fds at first, {now} now");
+    }
+    println!("at most {most:?} fds in the producer, the third and the consumer");
+    assert!(most.iter().all(|most| *most < 120), "{most:?} fds");
+    for mut member in members {
+        member.kill().unwrap();
+        member.wait().unwrap();
+    }
+    let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["three.relayed", "three.sock"]);
+    for path in [path, relayed] {
+        drop(Server::bind(&Address::Path(path.clone()), server::Options::default()).unwrap());
+        assert!(!path.exists());
+    }
+    std::fs::remove_dir(&folder).unwrap();
+}
+
+/// Servers that start at one path at the same time, where a killed one left its socket: one gets it, the others are told,
+/// and clients reach the one.
+#[test]
+fn two_servers_race_for_a_path() {
+    let _alone = alone();
+    let (path, address) = socket("race");
+    let stale = || drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    for round in 0..rounds(200) {
+        stale();
+        let barrier = std::sync::Barrier::new(4);
+        let servers: Vec<_> = std::thread::scope(|scope| {
+            let bind = || {
+                barrier.wait();
+                Server::bind(&address, server::Options::default())
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(bind)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (bound, refused): (Vec<_>, Vec<_>) = servers.into_iter().partition(Result::is_ok);
+        assert_eq!(bound.len(), 1, "round {round}");
+        for error in refused.into_iter().filter_map(Result::err) {
+            assert!(error.to_string().contains("another process serves it"), "round {round}: {error}");
+        }
+        let server = bound.into_iter().next().unwrap().unwrap();
+        let _client = Client::connect(&address, client::Options::default()).unwrap();
+        server.wait_for_clients(1, LONG).unwrap();
+        drop(server);
+        assert!(!path.exists());
+    }
+    // The same between processes.
+    for round in 0..rounds(20) {
+        stale();
+        let mut racers: Vec<Child> = (0..3)
+            .map(|_| {
+                let mut command = command("racer", &path);
+                command.stdin(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let outcomes: Vec<String> = racers
+            .iter_mut()
+            .map(|racer| {
+                let mut lines = std::io::BufReader::new(racer.stdout.as_mut().unwrap()).lines();
+                lines.find_map(|line| Some(line.unwrap().split_once("racer: ")?.1.to_owned())).unwrap()
+            })
+            .collect();
+        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "serves").count(), 1, "round {round}: {outcomes:?}");
+        let told = outcomes.iter().filter(|outcome| outcome.contains("another process serves it")).count();
+        assert_eq!(told, 2, "round {round}: {outcomes:?}");
+        let winner = outcomes.iter().position(|outcome| outcome == "serves").unwrap();
+        let client = Client::connect(&address, client::Options::default()).unwrap();
+        assert_eq!(client.server().unwrap().pid, racers[winner].id() as i32);
+        for racer in &mut racers {
+            drop(racer.stdin.take());
+            assert!(racer.wait().unwrap().success());
+        }
+        assert!(!path.exists());
+    }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-fn darkframe(folder: &Path, text: &str) -> Command {
+pub fn darkframe(folder: &Path, text: &str) -> Command {
     let file = folder.join("pipeline.toml");
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(&file, text).unwrap();
@@ -15,13 +15,13 @@ fn darkframe(folder: &Path, text: &str) -> Command {
 }
 
 #[track_caller]
-fn ok(output: Output) -> String {
+pub fn ok(output: Output) -> String {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {text}", output.status);
     text
 }
 
-fn folder(name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("df-share-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();

@@ -192,9 +192,12 @@ fn messages() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|id| Message::Release { id }),
         prop::option::of("[a-z/=() ,]{0,80}").prop_map(Message::Caps),
         Just(Message::Eos),
-        (1..u32::MAX, any::<bool>(), any::<bool>(), "\\PC{0,20}").prop_map(|(version, fences, metadata, stream)| {
-            Message::Hello(Hello { version, fences, metadata, stream })
+        (1..u32::MAX, any::<[bool; 3]>(), "\\PC{0,20}").prop_map(|(version, [fences, metadata, timelines], stream)| {
+            Message::Hello(Hello { version, fences, metadata, timelines, stream })
         }),
+        Just(Message::Timelines),
+        any::<(u64, u64)>().prop_map(|(id, point)| Message::AcquirePoint { id, point }),
+        any::<(u64, u64)>().prop_map(|(id, point)| Message::ReleasePoint { id, point }),
         any::<u64>().prop_map(|id| Message::AcquireFence { id }),
         any::<u64>().prop_map(|id| Message::ReleaseFence { id }),
         (any::<u64>(), any::<Vec<u8>>()).prop_map(|(id, block)| Message::Metadata { id, block }),

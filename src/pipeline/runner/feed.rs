@@ -26,7 +26,8 @@ use super::super::description::{Filter, Rate};
 use super::super::frames::FrameSet;
 use super::super::report::{Edge, Times};
 use super::super::source::pace::Pacer;
-use super::super::source::{BRIEF, Info, Opened, unpack};
+use super::super::source::{BRIEF, Info, Lent, Opened, unpack};
+use super::lent::{self, Lending};
 use super::target::tight_memory;
 use super::trial::Role;
 use super::{BUFFERS, Job};
@@ -40,6 +41,12 @@ struct Free {
     fence: Option<Arc<Fence>>,
 }
 
+/// What the source's thread has for a frame.
+enum Filled {
+    Slot(usize),
+    Lent(Lent),
+}
+
 /// The source's thread, and the textures that show what it reads.
 pub(super) struct SourceFeed<'scope> {
     info: Info,
@@ -51,12 +58,14 @@ pub(super) struct SourceFeed<'scope> {
     /// for a draw.
     textures: Vec<Vec<Texture>>,
     zero_copy: bool,
+    /// Pictures come in memory of somebody else's.
+    lending: Option<Lending>,
     /// Set in `textures` of the current frame.
     current: usize,
     /// Buffer of the current frame, until it is given back.
     held: Option<usize>,
     seen: bool,
-    filled: Option<Receiver<Result<usize>>>,
+    filled: Option<Receiver<Result<Filled>>>,
     free: Option<Sender<Free>>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
     /// Times of the thread.
@@ -87,15 +96,28 @@ impl<'scope> SourceFeed<'scope> {
             None => views_of(&info)?,
         };
         let count = if info.still { 1 } else { BUFFERS };
-        let way = import_all(gl, job, &info, &views, count)
-            .or_else(|reason| upload_way(gl, job, &info, &views, count, reason));
-        let Way { buffers, textures, mut binding, how, reason } =
+        // Four pixels a fragment take memory whose rows are laid out for them.
+        let first = if source.lends() && four_wide.is_none() { first_lent(&mut source, job.stop)? } else { None };
+        let way = match &first {
+            Some(first) => match lent::adopt(gl, job, &info, &views, first) {
+                Ok((way, lending)) => Ok((way, Some(lending))),
+                Err(reason) => textures_way(gl, &info, &views, reason).map(|way| (way, Some(Lending::uploads()))),
+            },
+            None => import_all(gl, job, &info, &views, count)
+                .or_else(|reason| upload_way(gl, job, &info, &views, count, reason))
+                .map(|way| (way, None)),
+        };
+        let (Way { buffers, textures, mut binding, how, reason }, lending) =
             way.map_err(|error| error.in_context(source.name()))?;
         if let Some(filter) = four_wide {
             binding = InputBinding::Four { fourcc: info.fourcc, mixed: filter == Filter::Linear };
         }
         let zero_copy = reason.is_none();
-        let copied = source.copies().map(str::to_owned);
+        let copied = source.copies().filter(|_| lending.is_none()).map(str::to_owned);
+        let provenance = match &first {
+            Some(lent) => lent.frame.buffer.provenance().clone(),
+            None => buffers[0].provenance().clone(),
+        };
         let reason = reason.as_ref().map(Error::to_string).or(copied);
         let edge = Edge {
             name: source.name().to_owned(),
@@ -103,13 +125,14 @@ impl<'scope> SourceFeed<'scope> {
             notes: source.notes().to_vec(),
             path: if reason.is_none() { "zero-copy" } else { "copy" }.into(),
             binding: how.into(),
-            allocator: buffers[0].provenance().allocator.clone(),
-            allocator_reasons: buffers[0].provenance().reasons.clone(),
-            buffers: buffers.len(),
+            allocator: provenance.allocator,
+            allocator_reasons: provenance.reasons,
+            buffers: lending.as_ref().map_or(buffers.len(), Lending::len),
             reason,
             ..Edge::default()
         };
         tracing::info!(source = edge.name, path = edge.path, binding = edge.binding, reason = ?edge.reason, "source");
+        // What is lent waits with the thread: each frame that waits is one that the other end cannot write again.
         let (filled_in, filled) = sync_channel(buffers.len());
         let (free, free_out) = channel();
         for slot in 0..buffers.len() {
@@ -124,6 +147,8 @@ impl<'scope> SourceFeed<'scope> {
             late: late_here,
             source,
             buffers: buffers.clone(),
+            lends: lending.is_some(),
+            first,
             frames,
             stop: job.stop,
             work: Arc::clone(&work),
@@ -131,6 +156,7 @@ impl<'scope> SourceFeed<'scope> {
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy,
+            lending,
             info,
             edge,
             views,
@@ -155,7 +181,10 @@ impl<'scope> SourceFeed<'scope> {
         }
         let Some(filled) = &self.filled else { return Ok(false) };
         let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(false) };
-        let slot = slot?;
+        let slot = match slot? {
+            Filled::Slot(slot) => slot,
+            Filled::Lent(lent) => return self.next_lent(gl, frame, lent).map(|()| true),
+        };
         self.seen = true;
         self.edge.pictures += 1;
         if self.zero_copy {
@@ -177,9 +206,26 @@ impl<'scope> SourceFeed<'scope> {
         Ok(true)
     }
 
+    fn next_lent(&mut self, gl: &Gl, frame: u64, lent: Lent) -> Result<()> {
+        self.edge.pictures += 1;
+        let Some(lending) = &mut self.lending else { return Ok(()) };
+        let begun = std::time::Instant::now();
+        self.current = (frame % self.textures.len().max(1) as u64) as usize;
+        let uploaded = self.textures.get(self.current).map_or(&[][..], Vec::as_slice);
+        lending.next(gl, &self.info, &self.views, lent, uploaded)?;
+        self.edge.buffers = lending.len();
+        if !lending.is_zero_copy() {
+            self.edge.transfer.add(begun.elapsed());
+        }
+        Ok(())
+    }
+
     /// The current frame's textures.
     pub(super) fn textures(&self) -> Vec<&Texture> {
-        self.textures[self.current].iter().collect()
+        match self.lending.as_ref().and_then(Lending::textures) {
+            Some(textures) => textures.iter().collect(),
+            None => self.textures[self.current].iter().collect(),
+        }
     }
 
     /// How a shader reads the textures.
@@ -192,10 +238,14 @@ impl<'scope> SourceFeed<'scope> {
     }
 
     /// The frame's draws have been handed to the GPU: the buffer may be filled again behind `fence`.
-    pub(super) fn release(&mut self, fence: Option<Arc<Fence>>) {
+    pub(super) fn release(&mut self, fence: Option<Arc<Fence>>) -> Result<()> {
+        if let Some(lending) = &mut self.lending {
+            return lending.release(fence.as_deref());
+        }
         if !self.info.still {
             self.give_back(fence);
         }
+        Ok(())
     }
 
     fn give_back(&mut self, fence: Option<Arc<Fence>>) {
@@ -230,10 +280,23 @@ impl<'scope> SourceFeed<'scope> {
     }
 }
 
+/// The first picture that the source lends; `None` where it has ended, or the run is to.
+fn first_lent(source: &mut Opened, stop: &std::sync::atomic::AtomicBool) -> Result<Option<Lent>> {
+    while !source.ready(BRIEF)? {
+        if stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(None);
+        }
+    }
+    source.lend()
+}
+
 /// What the source's thread needs.
 struct Reading<'a> {
     source: Opened,
     buffers: Vec<Buffer>,
+    /// Pictures stay where they are.
+    lends: bool,
+    first: Option<Lent>,
     frames: FrameSet,
     stop: &'a AtomicBool,
     work: Arc<Mutex<Times>>,
@@ -242,7 +305,10 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<usize>>) {
+    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<Filled>>) {
+        if self.lends {
+            return self.lend(&filled);
+        }
         for frame in self.frames.iter() {
             if self.stop.load(Ordering::Relaxed) {
                 break;
@@ -265,7 +331,7 @@ impl Reading<'_> {
                 read
             };
             let message = match read() {
-                Ok(true) => Ok(slot),
+                Ok(true) => Ok(Filled::Slot(slot)),
                 Ok(false) => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
@@ -275,6 +341,28 @@ impl Reading<'_> {
             }
             let failed = message.is_err();
             if filled.send(message).is_err() || failed || self.source.info().still {
+                break;
+            }
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// Hands on what the source lends.
+    fn lend(mut self, filled: &SyncSender<Result<Filled>>) {
+        for _ in self.frames.iter() {
+            let next = match self.first.take() {
+                Some(first) => Ok(Some(first)),
+                None => first_lent(&mut self.source, self.stop),
+            };
+            let message = match next {
+                Ok(Some(lent)) => Ok(Filled::Lent(lent)),
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
+                Err(error) => Err(error),
+            };
+            let failed = message.is_err();
+            if self.stop.load(Ordering::Relaxed) || filled.send(message).is_err() || failed {
                 break;
             }
         }
@@ -299,11 +387,11 @@ fn wait_until_due(pacer: Option<&mut Pacer>, late: &AtomicU64, stop: &AtomicBool
 }
 
 /// Buffers and the textures over them.
-struct Way {
+pub(super) struct Way {
     buffers: Vec<Buffer>,
-    textures: Vec<Vec<Texture>>,
-    binding: InputBinding,
-    how: &'static str,
+    pub(super) textures: Vec<Vec<Texture>>,
+    pub(super) binding: InputBinding,
+    pub(super) how: &'static str,
     /// Why pixels are copied, where they are.
     reason: Option<Error>,
 }
@@ -336,6 +424,12 @@ pub(super) fn try_import(gl: &Gl, device: &Device, info: &Info, kind: AllocatorK
     prove(gl, info, way).map(|_| ())
 }
 
+/// Imports a buffer and draws it.
+pub(super) fn try_buffer(gl: &Gl, info: &Info, buffer: &Buffer, external: bool) -> Result<()> {
+    let way = import(gl, info, &views_of(info)?, std::slice::from_ref(buffer), external)?;
+    draw_small(gl, info, way.binding, way.textures[0].iter().collect()).map(|_| ())
+}
+
 fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
     Ok(match info.fourcc.format()?.is_yuv() {
         true => yuv::views(info.fourcc, info.size)?,
@@ -343,7 +437,8 @@ fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
     })
 }
 
-fn import(gl: &Gl, info: &Info, views: &[PlaneView], buffers: &[Buffer], external: bool) -> Result<Way> {
+/// Images of every buffer, and textures of them.
+pub(super) fn import(gl: &Gl, info: &Info, views: &[PlaneView], buffers: &[Buffer], external: bool) -> Result<Way> {
     let display = gl.display();
     let is_yuv = info.fourcc.format()?.is_yuv();
     let mut textures = Vec::new();
@@ -381,8 +476,6 @@ fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
 /// Fills the first buffer with the probe colour, draws it, and compares with what the recommendations make of it: what
 /// a driver takes the numbers for shows, whatever it was told.
 fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
-    use super::super::pass::{Moment, Pass, PassInput, Sampling};
-    const SIZE: Size = Size::new(16, 16);
     let is_yuv = info.fourcc.format()?.is_yuv();
     let filled = {
         let buffer = &way.buffers[0];
@@ -395,23 +488,8 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
             }
         }
     };
-    let draw = |binding: InputBinding, textures: Vec<&Texture>| -> Result<[u8; 3]> {
-        let nearest = Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge };
-        for texture in &textures {
-            nearest.apply(gl, texture)?;
-        }
-        let samplings = vec![nearest; textures.len()];
-        let (color, size) = (info.color, info.size);
-        let input = PassInput { name: "picture".into(), binding, color, size, samplings, convert: None };
-        let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
-        let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
-        target.bind(gl)?;
-        pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0, step_seconds: 0.0 })?;
-        let mut pixels = vec![0; SIZE.pixels() as usize * 4];
-        gles::read_pixels(gl, &target, &mut pixels)?;
-        Ok([pixels[0], pixels[1], pixels[2]])
-    };
-    let got = draw(way.binding.clone(), way.textures[0].iter().collect())?;
+    let pixels = draw_small(gl, info, way.binding.clone(), way.textures[0].iter().collect())?;
+    let got = [pixels[0], pixels[1], pixels[2]];
     let (matrix, range) = (info.color.matrix, info.color.range);
     let close = match is_yuv {
         true => probe::is_close(got, matrix, range),
@@ -427,6 +505,26 @@ fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
         return Err(Error::unsupported("import", detail));
     }
     Ok(way)
+}
+
+/// RGBA of 16x16 points of a picture.
+pub(super) fn draw_small(gl: &Gl, info: &Info, binding: InputBinding, textures: Vec<&Texture>) -> Result<Vec<u8>> {
+    use super::super::pass::{Moment, Pass, PassInput, Sampling};
+    const SIZE: Size = Size::new(16, 16);
+    let nearest = Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge };
+    for texture in &textures {
+        nearest.apply(gl, texture)?;
+    }
+    let samplings = vec![nearest; textures.len()];
+    let (color, size) = (info.color, info.size);
+    let input = PassInput { name: "picture".into(), binding, color, size, samplings, convert: None };
+    let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
+    let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
+    target.bind(gl)?;
+    pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0, step_seconds: 0.0 })?;
+    let mut pixels = vec![0; SIZE.pixels() as usize * 4];
+    gles::read_pixels(gl, &target, &mut pixels)?;
+    Ok(pixels)
 }
 
 /// A byte that is neither black nor white.
@@ -470,7 +568,13 @@ fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
     let count = if is_software { count.min(2) } else { count };
     let buffers =
         (0..count).map(|_| tight_memory(job.device, info.size, info.fourcc)).collect::<Result<Vec<Buffer>>>()?;
-    let sets = if info.still || is_software { 1 } else { 2 };
+    Ok(Way { buffers, ..textures_way(gl, info, views, reason)? })
+}
+
+/// Textures into which pictures are copied.
+fn textures_way(gl: &Gl, info: &Info, views: &[PlaneView], reason: Error) -> Result<Way> {
+    // Two sets take turns on a GPU.
+    let sets = if info.still || gl.caps().is_software { 1 } else { 2 };
     let mut textures = Vec::new();
     for _ in 0..sets {
         let set = views.iter().map(|view| {
@@ -479,9 +583,14 @@ fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
         });
         textures.push(set.collect::<Result<Vec<Texture>>>()?);
     }
-    let binding = match info.fourcc.format()?.is_yuv() {
-        true => planes(info, &textures[0]),
-        false => InputBinding::Rgb { swizzle: textures[0][0].swizzle().to_owned() },
-    };
-    Ok(Way { buffers, textures, binding, how: "texture upload", reason: Some(reason) })
+    let binding = uploaded_binding(info, &textures[0])?;
+    Ok(Way { buffers: Vec::new(), textures, binding, how: "texture upload", reason: Some(reason) })
+}
+
+/// How a shader reads textures into which a picture was copied.
+pub(super) fn uploaded_binding(info: &Info, textures: &[Texture]) -> Result<InputBinding> {
+    Ok(match info.fourcc.format()?.is_yuv() {
+        true => planes(info, textures),
+        false => InputBinding::Rgb { swizzle: textures[0].swizzle().to_owned() },
+    })
 }

@@ -4,20 +4,24 @@
 //! Not here: starting processes (the command does it; this library never runs anything unasked).
 //!
 //! The other process calls [`serve`]: it opens the same display, allocates the same kind of memory, imports, draws and
-//! compares, one trial a line, and answers `ok` or `no`. Either answer means that the driver lived.
+//! compares, one trial a line, and answers `ok` or `no`. Either answer means that the driver lived. Memory that was received
+//! goes to a process for itself ([`ReceivedTrial::carry_out`]).
 
 use std::io::{BufRead, Write};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::board::{AllocatorKind, Board, EglPlatform};
+use crate::buffer::Buffer;
 use crate::color::Color;
 use crate::device::Device;
 use crate::egl::{Context, Display};
 use crate::error::{Error, Result};
-use crate::format::Fourcc;
+use crate::format::{Fourcc, Modifier};
 use crate::gles::Gl;
-use crate::layout::Size;
+use crate::layout::{Layout, PlaneLayout, Size};
+use crate::sys;
 
 use super::super::description::Rate;
 use super::super::sink::Shape;
@@ -31,6 +35,12 @@ pub trait Prover: Send + Sync {
     /// # Errors
     /// `Unsupported`: the driver crashed or hung.
     fn prove(&self, trial: &Trial) -> Result<()>;
+
+    /// The same for memory of another process, which the process of its own gets.
+    ///
+    /// # Errors
+    /// As [`Prover::prove`].
+    fn prove_received(&self, trial: &ReceivedTrial, buffer: &Buffer) -> Result<()>;
 }
 
 /// What the memory is for.
@@ -46,6 +56,16 @@ pub enum Role {
 
 impl Role {
     const ALL: [(Self, &str); 3] = [(Self::Planes, "planes"), (Self::External, "external"), (Self::Target, "target")];
+
+    fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, name)| *name == word).map(|(role, _)| role)
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Self::ALL.iter().find(|(role, _)| role == self).map_or("", |(_, name)| name))
+    }
 }
 
 /// One way to import memory.
@@ -70,9 +90,102 @@ pub struct Trial {
 impl std::fmt::Display for Trial {
     /// `import of NV12 640x480 from udmabuf as external on …`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let role = Role::ALL.iter().find(|(role, _)| *role == self.role).map_or("", |(_, name)| name);
-        write!(f, "import of {} {} from {} as {role} on {}", self.fourcc, self.size, self.allocator, self.driver)
+        let Self { fourcc, size, allocator, role, driver, .. } = self;
+        write!(f, "import of {fourcc} {size} from {allocator} as {role} on {driver}")
     }
+}
+
+/// One way to import memory of another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedTrial {
+    /// As [`Trial::driver`].
+    pub driver: String,
+    /// As [`Trial::platform`].
+    pub platform: EglPlatform,
+    /// As [`Trial::node`].
+    pub node: Option<PathBuf>,
+    /// What the memory is for.
+    pub role: Role,
+    /// Who made the memory, as far as the kernel says: `virtio_gpu`, `system`, …
+    pub exporter: String,
+    /// Where the planes are.
+    pub layout: Layout,
+    /// For each plane the number of its fd among [`ReceivedTrial::fds`].
+    pub objects: Vec<usize>,
+}
+
+impl std::fmt::Display for ReceivedTrial {
+    /// `import of NV12 640x480 received(virtio_gpu) as planes on …`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { layout, exporter, driver, .. } = self;
+        write!(f, "import of {} {} received({exporter}) as {} on {driver}", layout.fourcc, layout.size, self.role)
+    }
+}
+
+impl ReceivedTrial {
+    pub(super) fn new(gl: &Gl, display: &Display, role: Role, buffer: &Buffer) -> Self {
+        let planes = buffer.layout().planes().len();
+        Self {
+            driver: Trial::driver(gl, display),
+            platform: display.platform(),
+            node: display.node().map(|node| node.path().to_owned()),
+            role,
+            exporter: sys::dma_buf::exporter(buffer.plane_fd(0)).unwrap_or_else(|| "unknown".into()),
+            layout: buffer.layout().clone(),
+            objects: (0..planes).map(|plane| buffer.plane_object(plane)).collect(),
+        }
+    }
+
+    /// The memory's fds, for the other process.
+    pub fn fds(buffer: &Buffer) -> Vec<BorrowedFd<'_>> {
+        buffer.object_fds().collect()
+    }
+
+    /// As the other process reads it.
+    pub fn to_line(&self) -> String {
+        let Layout { fourcc, size: Size { width, height }, modifier, .. } = &self.layout;
+        let node = self.node.as_ref().map_or("-".into(), |node| node.display().to_string());
+        let planes = self.layout.planes().iter().zip(&self.objects);
+        let planes: Vec<String> =
+            planes.map(|(plane, object)| format!("{object}:{}:{}", plane.offset_bytes, plane.stride_bytes)).collect();
+        let modifier = modifier.0;
+        format!("{} {} {fourcc} {width}x{height} {modifier:x} {} {node}", self.role, self.platform, planes.join(","))
+    }
+
+    /// Imports `fds` and draws. Returning at all is the answer.
+    ///
+    /// # Errors
+    /// Those of the import; `InvalidInput` for what is no line of [`ReceivedTrial::to_line`].
+    pub fn carry_out(board: &Board, line: &str, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        let bad = || Error::invalid("trial", format!("\"{line}\""));
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [role, platform, fourcc, size, modifier, planes, node] = words.as_slice() else { return Err(bad()) };
+        let (role, platform) = (Role::read(role).ok_or_else(bad)?, read_platform(platform).ok_or_else(bad)?);
+        let modifier = Modifier(u64::from_str_radix(modifier, 16).map_err(|_| bad())?);
+        let (fourcc, size): (Fourcc, Size) = (fourcc.parse()?, size.parse()?);
+        let (mut placed, mut memory) = (Vec::new(), Vec::new());
+        for plane in planes.split(',') {
+            let numbers: Vec<u64> = plane.split(':').map_while(|number| number.parse().ok()).collect();
+            let [object, offset_bytes, stride_bytes] = numbers.as_slice() else { return Err(bad()) };
+            let stride_bytes = u32::try_from(*stride_bytes).map_err(|_| bad())?;
+            placed.push(PlaneLayout { offset_bytes: *offset_bytes, stride_bytes });
+            let fd = usize::try_from(*object).ok().and_then(|object| fds.get(object)).ok_or_else(bad)?;
+            memory.push(fd.try_clone_to_owned().map_err(|error| Error::from_io("dup", "memory", error))?);
+        }
+        let buffer = Buffer::from_fds(Layout::new(fourcc, size, modifier, &placed)?, memory)?;
+        let device = Device::open(board)?;
+        let node = (*node != "-").then(|| device.find(node)).transpose()?;
+        let context = Context::new(&Display::open_on(&device, platform, node)?)?;
+        let gl = context.make_current()?;
+        let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
+        let info = Info { size, fourcc, color, rate: None, frames: None, still: true };
+        feed::try_buffer(&gl, &info, &buffer, role == Role::External)
+    }
+}
+
+fn read_platform(word: &str) -> Option<EglPlatform> {
+    let platforms = [EglPlatform::Gbm, EglPlatform::Device, EglPlatform::Surfaceless, EglPlatform::Default];
+    platforms.into_iter().find(|known| known.to_string() == word)
 }
 
 impl Trial {
@@ -88,7 +201,7 @@ impl Trial {
 
     /// As the other process reads it.
     pub fn to_line(&self) -> String {
-        let role = Role::ALL.iter().find(|(role, _)| *role == self.role).map_or("", |(_, name)| name);
+        let role = self.role;
         let node = self.node.as_ref().map_or("-".into(), |node| node.display().to_string());
         let Size { width, height } = self.size;
         format!("{role} {} {} {width}x{height} {} {node}", self.allocator, self.fourcc, self.platform)
@@ -102,12 +215,11 @@ impl FromStr for Trial {
         let bad = || Error::invalid("trial", format!("\"{line}\""));
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let [role, allocator, fourcc, size, platform, node] = words.as_slice() else { return Err(bad()) };
-        let platforms = [EglPlatform::Gbm, EglPlatform::Device, EglPlatform::Surfaceless, EglPlatform::Default];
         Ok(Self {
             driver: String::new(),
-            platform: platforms.into_iter().find(|known| known.to_string() == *platform).ok_or_else(bad)?,
+            platform: read_platform(platform).ok_or_else(bad)?,
             node: (*node != "-").then(|| node.into()),
-            role: Role::ALL.into_iter().find(|(_, name)| name == role).map(|(role, _)| role).ok_or_else(bad)?,
+            role: Role::read(role).ok_or_else(bad)?,
             allocator: allocator.parse()?,
             fourcc: fourcc.parse()?,
             size: size.parse()?,
@@ -167,6 +279,14 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_are_no_trial_of_received_memory() {
+        for bad in ["", "planes gbm AB24 8x8 0 0:0:32", "planes gbm AB24 8x8 0 1:0:32 -", "planes gbm AB24 8x8 0 0:0 -"]
+        {
+            assert!(ReceivedTrial::carry_out(&Board::generic(), bad, &[]).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_trial_travels_as_a_line() {

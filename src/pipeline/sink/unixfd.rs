@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::color::Color;
 use crate::error::{Error, Result};
+use crate::fence::Timeline;
 use crate::frame::Frame;
 use crate::share::unixfd::address::{self, Address, Allow};
 use crate::share::unixfd::server::{Options, Server, WhenFull};
@@ -121,7 +122,9 @@ impl Share {
 
     pub(super) fn open(&self, shape: &Shape) -> Result<Box<dyn Writer>> {
         let rate = Some((shape.rate.numerator, shape.rate.denominator));
-        let server = Server::bind(&self.address, Options { rate, ..self.options.clone() })?;
+        // Fences are points of a timeline where both ends have a node for that.
+        let timelines = Timeline::find_node();
+        let server = Server::bind(&self.address, Options { rate, timelines, ..self.options.clone() })?;
         tracing::info!(socket = %self.address, "serving");
         Ok(Box::new(ShareWriter {
             server: Some(server),

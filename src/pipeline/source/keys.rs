@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Size;
 
 use super::super::description::{Description, Fit, Orientation, Profile, Rate, Source, SourceKind};
@@ -110,7 +110,11 @@ impl Keys<'_> {
         let allow = super::super::sink::unixfd::allow(description, &key, &source.allow)?;
         let options =
             crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        Ok(Box::new(unixfd::SocketReader::open(&address, options).map_err(failed)?))
+        let reader = unixfd::SocketReader::open(&address, options, self.stop);
+        Ok(Box::new(reader.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => error,
+            _ => failed(error),
+        })?))
     }
 
     fn pattern(&self) -> Result<Box<dyn Reader>> {

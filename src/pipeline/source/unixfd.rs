@@ -1,20 +1,21 @@
 //! A source whose pictures come from another process, in GStreamer's unixfd protocol.
 //!
-//! In: the source's keys. Out: a [`Reader`] that copies each frame out of the other process's memory and gives it back.
+//! In: the source's keys. Out: a [`Reader`] that lends each frame's memory, or copies it, and gives it back.
 //! Not here: the protocol (`share::unixfd`).
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::buffer::{Access, Map};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fence::Fence;
+use crate::fence::{Fence, Timeline};
 use crate::format::Modifier;
 use crate::layout::Layout;
 use crate::share::unixfd::Address;
-use crate::share::unixfd::client::{Client, Event, Options, Received};
+use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
 use super::super::description::Rate;
-use super::{Info, Reader};
+use super::{BRIEF, Info, Lease, Lent, Reader, Stop};
 
 /// How long the producer has to say what its frames are.
 const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
@@ -31,31 +32,69 @@ pub struct SocketReader {
 }
 
 impl SocketReader {
-    /// Connects and waits until the producer has said what its frames are.
+    /// Connects and waits until the producer has said what its frames are; with `reconnect`, until `stop` is set.
     ///
     /// # Errors
-    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Unsupported` for frames in
-    /// tiles, which the CPU cannot copy.
-    pub fn open(address: &Address, options: Options) -> Result<Self> {
-        let mut client = Client::connect(address, options)?;
-        let known = client.wait_for_caps(Some(WAIT_FOR_CAPS))?;
+    /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Interrupted`.
+    pub fn open(address: &Address, options: Options, stop: &Stop) -> Result<Self> {
+        let patience = if options.reconnect { Duration::MAX } else { WAIT_FOR_CAPS };
+        let mut client = Client::connect(address, Options { timelines: Timeline::find_node(), ..options })?;
+        let since = Instant::now();
+        let mut known = false;
+        while !known && !client.has_ended() && since.elapsed() < patience {
+            if stop.load(Ordering::Relaxed) {
+                let detail = format!("{address}: the run was ended before the producer had said what its frames are");
+                return Err(Error::new(ErrorKind::Interrupted, "unixfd", detail));
+            }
+            known = client.wait_for_caps(Some(BRIEF))?;
+        }
         let Some(caps) = client.caps().copied().filter(|_| known) else {
-            let detail = format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}");
+            let detail = match client.has_ended() {
+                true => format!("{address}: the stream ended before the producer had said what its frames are"),
+                false => format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}"),
+            };
             return Err(Error::new(ErrorKind::Timeout, "unixfd", detail).with_hint("start the producer's pipeline"));
         };
-        if caps.modifier != Modifier::LINEAR {
-            let detail = format!("{address}: frames with modifier {}: only linear ones are copied", caps.modifier);
-            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
-        }
         let rate = caps.rate.map(|(numerator, denominator)| Rate { numerator, denominator });
         let info = Info { size: caps.size, fourcc: caps.fourcc, color: caps.color, rate, frames: None, still: false };
         Ok(Self { client, address: address.clone(), info, next: None, ended: false })
     }
 }
 
+impl SocketReader {
+    /// The next frame, which is what the first was.
+    fn take(&mut self) -> Result<Option<Received>> {
+        while !self.ready(HANG)? {}
+        let Some(received) = self.next.take() else { return Ok(None) };
+        let from = received.frame.buffer.layout();
+        if (from.size, from.fourcc) != (self.info.size, self.info.fourcc) {
+            let detail = format!(
+                "{}: frames of {} {} became {} {}",
+                self.address, self.info.fourcc, self.info.size, from.fourcc, from.size
+            );
+            return Err(Error::unsupported("unixfd", detail).with_hint("run again: a run has one size and format"));
+        }
+        Ok(Some(received))
+    }
+}
+
+impl Lease for client::Lease {
+    fn until(&self, fence: Fence) {
+        client::Lease::until(self, fence);
+    }
+}
+
 impl Reader for SocketReader {
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn lends(&self) -> bool {
+        true
+    }
+
+    fn lend(&mut self) -> Result<Option<Lent>> {
+        Ok(self.take()?.map(|Received { frame, lease, .. }| Lent { frame, lease: Box::new(lease) }))
     }
 
     fn copies(&self) -> Option<&'static str> {
@@ -81,15 +120,12 @@ impl Reader for SocketReader {
     }
 
     fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
-        while !self.ready(HANG)? {}
-        let Some(Received { frame, lease, .. }) = self.next.take() else { return Ok(false) };
+        let Some(Received { frame, lease, .. }) = self.take()? else { return Ok(false) };
         let from = frame.buffer.layout();
-        if (from.size, from.fourcc) != (self.info.size, self.info.fourcc) {
-            let detail = format!(
-                "{}: frames of {} {} became {} {}",
-                self.address, self.info.fourcc, self.info.size, from.fourcc, from.size
-            );
-            return Err(Error::unsupported("unixfd", detail).with_hint("run again: a run has one size and format"));
+        if !matches!(from.modifier, Modifier::LINEAR | Modifier::INVALID) {
+            let detail =
+                format!("{}: frames with modifier {}: only linear ones are copied", self.address, from.modifier);
+            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
         }
         if let Some(fence) = &frame.fence {
             Fence::wait(fence, Some(HANG))?;

@@ -4,11 +4,14 @@
 //! Not here: what is said over them.
 
 use std::fmt;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{getsockopt, sockopt};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -16,6 +19,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::OP;
+
+/// How long another server may look at the same folder: it takes microseconds, a lock for longer is somebody else's.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +57,9 @@ impl FromStr for Address {
 }
 
 impl Address {
-    fn to_socket(&self, path: Option<&Path>) -> Result<SocketAddrUnix> {
+    fn to_socket(&self) -> Result<SocketAddrUnix> {
         let address = match self {
-            Self::Path(own) => SocketAddrUnix::new(path.unwrap_or(own)),
+            Self::Path(path) => SocketAddrUnix::new(path),
             Self::Abstract(name) => SocketAddrUnix::new_abstract_name(name.as_bytes()),
         };
         address.map_err(|error| match error {
@@ -70,7 +76,7 @@ impl Address {
     /// Connects, or says why not. The socket is non-blocking.
     pub(super) fn connect(&self) -> Result<OwnedFd> {
         let socket = stream().map_err(|errno| self.failed("socket", errno))?;
-        rustix::net::connect(&socket, &self.to_socket(None)?).map_err(|errno| {
+        rustix::net::connect(&socket, &self.to_socket()?).map_err(|errno| {
             let error = self.failed("connect", errno);
             match errno {
                 Errno::NOENT | Errno::CONNREFUSED => {
@@ -87,7 +93,10 @@ impl Address {
         Ok(socket)
     }
 
-    /// Listens. A path is there with its rights, and listening, from its first moment; a stale socket is replaced.
+    /// Listens. A path never has more rights than `mode` gives, from its first moment; a stale socket is replaced.
+    ///
+    /// Of several servers that start at one path at the same time one gets it: each holds a lock on the folder while it
+    /// looks and binds. The lock is `flock`'s, gone with the process, and leaves no file.
     ///
     /// # Errors
     /// `InvalidInput` where another process serves the address, or the path is a file that is no socket.
@@ -95,44 +104,65 @@ impl Address {
         let socket = stream().map_err(|errno| self.failed("socket", errno))?;
         const BACKLOG: i32 = 16;
         let Self::Path(path) = self else {
-            rustix::net::bind(&socket, &self.to_socket(None)?).map_err(|errno| match errno {
+            rustix::net::bind(&socket, &self.to_socket()?).map_err(|errno| match errno {
                 Errno::ADDRINUSE => self.in_use(),
                 errno => self.failed("bind", errno),
             })?;
             rustix::net::listen(&socket, BACKLOG).map_err(|errno| self.failed("listen", errno))?;
             return Ok(Listener { socket, file: None });
         };
-        self.check_free(path)?;
-        let mut aside = path.clone().into_os_string();
-        aside.push(format!(".{}", std::process::id()));
-        let aside = PathBuf::from(aside);
-        let _ = std::fs::remove_file(&aside);
-        rustix::net::bind(&socket, &self.to_socket(Some(&aside))?).map_err(|errno| {
+        let address = self.to_socket()?;
+        let lock = self.lock_folder(path)?;
+        if self.is_stale(path)? {
+            std::fs::remove_file(path).map_err(|error| Error::from_io("unlink", self, error))?;
+        }
+        // The file takes the socket's bits. Nobody can connect before listen: until then they may be fewer, never more.
+        nix::sys::stat::fchmod(&socket, nix::sys::stat::Mode::from_bits_truncate(mode & 0o700))
+            .map_err(|errno| Error::from_errno("fchmod", self, errno))?;
+        rustix::net::bind(&socket, &address).map_err(|errno| {
             let error = self.failed("bind", errno);
             match error.kind() {
+                // The folder could not be locked, and another server was faster.
+                _ if errno == Errno::ADDRINUSE => self.in_use(),
                 ErrorKind::NotFound => error.with_hint("make the folder first"),
                 ErrorKind::PermissionDenied => error.with_hint("this user may not write there: name another folder"),
                 _ => error,
             }
         })?;
-        // Nobody can connect before listen, and the name appears after it.
-        let ready = (|| {
-            let io = |op: &'static str| move |error| Error::from_io(op, self, error);
-            std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(mode)).map_err(io("chmod"))?;
-            if group.is_some() {
-                std::os::unix::fs::chown(&aside, None, group).map_err(io("chown"))?;
+        let io = |op: &'static str| move |error| Error::from_io(op, self, error);
+        let metadata = std::fs::symlink_metadata(path).map_err(io("stat"))?;
+        // From here on an error removes the file.
+        let listener = Listener { socket, file: Some((path.clone(), (metadata.dev(), metadata.ino()))) };
+        if group.is_some() {
+            std::os::unix::fs::chown(path, None, group).map_err(io("chown"))?;
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(io("chmod"))?;
+        rustix::net::listen(&listener.socket, BACKLOG).map_err(|errno| self.failed("listen", errno))?;
+        drop(lock);
+        Ok(listener)
+    }
+
+    /// Keeps other servers from looking at the folder's sockets while this one does. `None` where the folder cannot be
+    /// locked: it may be written and not read, or its file system has no locks.
+    fn lock_folder(&self, path: &Path) -> Result<Option<Flock<File>>> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let Ok(mut file) = File::open(folder) else { return Ok(None) };
+        let since = Instant::now();
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Some(lock)),
+                Err((file, nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR)) => file,
+                Err((_, errno)) => {
+                    tracing::debug!(folder = %folder.display(), %errno, "the folder cannot be locked");
+                    return Ok(None);
+                }
+            };
+            if since.elapsed() > LOCK_PATIENCE {
+                let detail =
+                    format!("{}: another process has had a lock on it for {LOCK_PATIENCE:?}", folder.display());
+                return Err(Error::new(ErrorKind::Timeout, "flock", detail).with_hint("name a folder of your own"));
             }
-            rustix::net::listen(&socket, BACKLOG).map_err(|errno| self.failed("listen", errno))?;
-            let metadata = std::fs::metadata(&aside).map_err(io("stat"))?;
-            std::fs::rename(&aside, path).map_err(io("rename"))?;
-            Ok((metadata.dev(), metadata.ino()))
-        })();
-        match ready {
-            Ok(identity) => Ok(Listener { socket, file: Some((path.clone(), identity)) }),
-            Err(error) => {
-                let _ = std::fs::remove_file(&aside);
-                Err(error)
-            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -141,17 +171,19 @@ impl Address {
             .with_hint("end that process, or name another socket")
     }
 
-    /// Fails unless the path is free or a socket that nobody serves.
-    fn check_free(&self, path: &Path) -> Result<()> {
-        let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    /// True for a socket that nobody serves, false where there is none; fails for anything else.
+    fn is_stale(&self, path: &Path) -> Result<bool> {
+        let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(false) };
         if !metadata.file_type().is_socket() {
             let error = Error::invalid("bind", format!("{self}: there is a file that is no socket"));
             return Err(error.with_hint("name another path; this file is left as it is"));
         }
         let probe = stream().map_err(|errno| self.failed("socket", errno))?;
-        match rustix::net::connect(&probe, &self.to_socket(None)?) {
+        match rustix::net::connect(&probe, &self.to_socket()?) {
             // Left behind by a process that was killed.
-            Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
+            Err(Errno::CONNREFUSED) => Ok(true),
+            // Removed meanwhile.
+            Err(Errno::NOENT) => Ok(false),
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => Err(self.failed("bind", errno)),
             Ok(()) | Err(_) => Err(self.in_use()),
         }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::buffer::{Access, Buffer, Memory};
+use crate::device::DrmNode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fence::Fence;
+use crate::fence::{Fence, Timeline};
 use crate::frame::Frame;
 use crate::share::metadata::{MAX_BLOCK_BYTES, Metadata};
 
@@ -27,6 +28,8 @@ use import::Imports;
 
 /// Releases that a server has not taken: more, and it is one that never will.
 const MAX_UNSENT: usize = 4096;
+/// Messages without a frame that are read after the time is over.
+const MESSAGES_AT_ONCE: usize = 256;
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -39,11 +42,13 @@ pub struct Options {
     pub reconnect: bool,
     /// Tells the server that fences and metadata are understood. A stock server does not mind.
     pub extension: bool,
+    /// A node with [timelines](Timeline): fences are points on them then, where the server has one too.
+    pub timelines: Option<DrmNode>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { allow: Vec::new(), reconnect: false, extension: true }
+        Self { allow: Vec::new(), reconnect: false, extension: true, timelines: None }
     }
 }
 
@@ -131,6 +136,8 @@ struct Out {
     outbox: Outbox,
     /// The server takes release fences.
     fences: bool,
+    /// On which they are points, and the last that was set.
+    timeline: Option<(Timeline, u64)>,
 }
 
 impl std::fmt::Debug for Out {
@@ -151,8 +158,19 @@ impl Outlet {
         });
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fence) = fence {
-            let parcel = Parcel::new(&Message::ReleaseFence { id });
-            out.outbox.push(Parcel { fds: Some(Arc::new(fence)), ..parcel });
+            let point = out.timeline.as_mut().and_then(|(timeline, last)| {
+                let point = *last + 1;
+                timeline
+                    .set(point, &fence)
+                    .inspect_err(|error| tracing::debug!(%error, "a fence goes by itself"))
+                    .ok()?;
+                *last = point;
+                Some(point)
+            });
+            out.outbox.push(match point {
+                Some(point) => Parcel::new(&Message::ReleasePoint { id, point }),
+                None => Parcel { fds: Some(Arc::new(fence)), ..Parcel::new(&Message::ReleaseFence { id }) },
+            });
         }
         out.outbox.push(Parcel::new(&Message::Release { id }));
         // A server that is gone wants no frame back.
@@ -190,7 +208,10 @@ struct Connection {
     server: Credentials,
     caps: Option<Caps>,
     hello: Option<Hello>,
+    /// For the frame that follows.
     acquire: Option<(u64, Fence)>,
+    node: Option<DrmNode>,
+    acquire_timeline: Option<Timeline>,
     metadata: Option<(u64, Metadata)>,
     imports: Imports,
 }
@@ -244,7 +265,13 @@ impl Client {
         address::check(server, &self.options.allow, |peer| !is_abstract || address::is_own_user(peer))?;
         let outlet = Arc::new(Outlet { socket, out: Mutex::default() });
         if self.options.extension {
-            let hello = Hello { version: EXTENSION_VERSION, fences: true, metadata: true, stream: String::new() };
+            let hello = Hello {
+                version: EXTENSION_VERSION,
+                fences: true,
+                metadata: true,
+                timelines: self.options.timelines.is_some(),
+                stream: String::new(),
+            };
             match outlet.push(&Message::Hello(hello)) {
                 // It may have sent its last frames already.
                 Ok(_) => {}
@@ -259,6 +286,8 @@ impl Client {
             caps: None,
             hello: None,
             acquire: None,
+            node: self.options.timelines.clone(),
+            acquire_timeline: None,
             metadata: None,
             imports: Imports::default(),
         })
@@ -269,9 +298,19 @@ impl Client {
         self.connection.as_ref()?.caps.as_ref()
     }
 
+    /// No more frames come.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The stream's name, where the server is of this crate.
     pub fn stream(&self) -> Option<&str> {
         Some(self.connection.as_ref()?.hello.as_ref()?.stream.as_str())
+    }
+
+    /// Fences come as points of timelines.
+    pub fn has_timelines(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.acquire_timeline.is_some())
     }
 
     /// Who serves.
@@ -309,8 +348,16 @@ impl Client {
     /// `InvalidInput`: it broke the protocol; the error says how, and the connection is closed.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Event> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut late = 0;
         loop {
             match self.step(deadline)? {
+                // What is there is read even without any time; a server that talks and talks does not keep us for ever.
+                Step::Went if deadline.is_some_and(|deadline| Instant::now() > deadline) => {
+                    late += 1;
+                    if late > MESSAGES_AT_ONCE {
+                        return Ok(Event::Nothing);
+                    }
+                }
                 Step::Went => {}
                 Step::Frame(received) => return Ok(Event::Frame(*received)),
                 Step::End => return Ok(Event::End),
@@ -438,6 +485,25 @@ impl Connection {
                     self.acquire = Some((id, Fence::from_fd(fd).map_err(|error| error.in_context("ACQUIRE_FENCE"))?));
                 }
             }
+            Message::Timelines => {
+                self.check_extended(&message)?;
+                let Some(node) = self.node.as_ref().filter(|_| self.acquire_timeline.is_none()) else {
+                    return Err(Error::invalid(OP, "TIMELINES: nobody asked for them, or there are some already"));
+                };
+                let mut import = fds.into_iter().map(|fd| Timeline::import(node, fd));
+                let (Some(acquire), Some(release)) = (import.next(), import.next()) else { return Ok(Taken::Nothing) };
+                let wrong = |error: Error| error.in_context("TIMELINES");
+                self.acquire_timeline = Some(acquire.map_err(wrong)?);
+                let mut out = self.outlet.out.lock().unwrap_or_else(PoisonError::into_inner);
+                out.timeline = Some((release.map_err(wrong)?, 0));
+            }
+            Message::AcquirePoint { id, point } => {
+                let Some(timeline) = &self.acquire_timeline else {
+                    return Err(Error::invalid(OP, "ACQUIRE_POINT before TIMELINES"));
+                };
+                let fence = timeline.fence(point).map_err(|error| error.in_context("ACQUIRE_POINT"))?;
+                self.acquire = Some((id, fence));
+            }
             Message::Metadata { id, ref block } => {
                 self.check_extended(&message)?;
                 if block.len() > MAX_BLOCK_BYTES {
@@ -447,7 +513,7 @@ impl Connection {
                 self.metadata = Some((id, Metadata::decode(block)?));
             }
             Message::Unknown { .. } => {}
-            Message::Release { .. } | Message::ReleaseFence { .. } => {
+            Message::Release { .. } | Message::ReleaseFence { .. } | Message::ReleasePoint { .. } => {
                 let detail = format!("{}: a command that only clients send", wire::name(message.kind()));
                 return Err(Error::invalid(OP, detail));
             }
@@ -486,6 +552,8 @@ impl Connection {
         let frame = Frame { color: caps.color, ..Frame::new(buffer, fence) };
         let received =
             Received { frame, pts_ns: message.pts_ns, metadata: metadata.unwrap_or_default(), shared, lease };
-        Ok(Taken::Frame(Box::new(received), message.offset))
+        // A frame's number where the next one is said to follow it; some elements of GStreamer put a file's bytes there.
+        let number = message.offset.filter(|offset| message.offset_end == offset.checked_add(1));
+        Ok(Taken::Frame(Box::new(received), number))
     }
 }

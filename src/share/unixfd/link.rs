@@ -52,7 +52,18 @@ impl Inbox {
         loop {
             let header = match self.current {
                 Some(header) => header,
-                None if self.got == HEADER_BYTES => *self.current.insert(Header::parse(self.header)?),
+                None if self.got == HEADER_BYTES => {
+                    let header = Header::parse(self.header)?;
+                    // Not kept until the payload is there: a client that never sends it would hold them here.
+                    match header.max_fds() {
+                        None => self.fds.clear(),
+                        Some(most) if self.fds.len() > most => {
+                            return Err(wrong_fds(header.kind, self.fds.len(), most));
+                        }
+                        Some(_) => {}
+                    }
+                    *self.current.insert(header)
+                }
                 None => {
                     let mut bytes = self.header;
                     let got = self.got;
@@ -63,6 +74,10 @@ impl Inbox {
                     self.check_open(count, "a header")?;
                     self.header = bytes;
                     self.got += count;
+                    if self.got < HEADER_BYTES && !self.fds.is_empty() {
+                        // Whoever sends a header whole has it read whole.
+                        return Err(Error::invalid(OP, format!("{} fds with a part of a header", self.fds.len())));
+                    }
                     continue;
                 }
             };
@@ -75,9 +90,7 @@ impl Inbox {
                 if let Some(wanted) = message.fds()
                     && wanted != fds.len()
                 {
-                    let detail =
-                        format!("{}: {} fds came with it, it has {wanted}", wire::name(header.kind), fds.len());
-                    return Err(Error::invalid(OP, detail));
+                    return Err(wrong_fds(header.kind, fds.len(), wanted));
                 }
                 return Ok(Arrival::Message(message, fds));
             }
@@ -136,6 +149,10 @@ impl Inbox {
     }
 }
 
+fn wrong_fds(kind: u32, came: usize, wanted: usize) -> Error {
+    Error::invalid(OP, format!("{}: {came} fds came with it, it has {wanted}", wire::name(kind)))
+}
+
 /// Fds that travel with a message, kept open until it is sent.
 pub(super) trait Fds: Send + Sync {
     /// Calls `with` with the fds.
@@ -145,6 +162,13 @@ pub(super) trait Fds: Send + Sync {
 impl Fds for crate::fence::Fence {
     fn lend(&self, with: &mut dyn FnMut(&[BorrowedFd<'_>])) {
         with(&[self.as_fd()]);
+    }
+}
+
+/// Fds that only the message needs.
+impl Fds for Vec<OwnedFd> {
+    fn lend(&self, with: &mut dyn FnMut(&[BorrowedFd<'_>])) {
+        with(&self.iter().map(AsFd::as_fd).collect::<Vec<_>>());
     }
 }
 

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::buffer::{Access, Buffer, Memory};
+use crate::device::DrmNode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
 use crate::format::Modifier;
@@ -73,6 +74,8 @@ pub struct Options {
     pub read_only: bool,
     /// Caps with the feature `memory:DMABuf`, for consumers that import; always so for modifiers other than linear.
     pub dma_drm: bool,
+    /// A node with [timelines](crate::fence::Timeline): fences are points on them then, for clients that have one too.
+    pub timelines: Option<DrmNode>,
     /// The stream's name, for clients of this crate.
     pub stream: String,
     /// Frames per second, for the caps.
@@ -91,6 +94,7 @@ impl Default for Options {
             patience: HANG,
             read_only: true,
             dma_drm: false,
+            timelines: None,
             stream: String::new(),
             rate: None,
         }
@@ -130,6 +134,8 @@ pub struct ClientState {
     pub credentials: Credentials,
     /// It is of this crate: fences and metadata travel.
     pub extended: bool,
+    /// Fences travel as points of timelines.
+    pub timelines: bool,
     /// Frames that it holds or has coming.
     pub in_flight: usize,
     /// Frames that it got.
@@ -315,7 +321,6 @@ impl Server {
         };
         let bytes: Arc<[u8]> = Message::NewBuffer(message).encode().into();
         let metadata = block.map(|block| Parcel::new(&Message::Metadata { id, block }).bytes);
-        let acquire = Parcel::new(&Message::AcquireFence { id }).bytes;
         let shipment = Arc::new(Shipment { buffer: frame.buffer, read_only, _keep: keep });
         let mut sent = Sent::default();
         let mut gone = Vec::new();
@@ -334,7 +339,7 @@ impl Server {
                 peer.push(parcel(metadata, None));
             }
             if let Some(fence) = fence.as_ref().filter(|_| peer.takes_fences()) {
-                peer.push(parcel(&acquire, Some(fence.clone())));
+                peer.push_acquire(id, fence);
             }
             peer.push(parcel(&bytes, Some(shipment.clone())));
             peer.hold(id, shipment.clone());

@@ -9,13 +9,18 @@
 //!
 //! | type | direction | fds | payload |
 //! |---|---|---|---|
-//! | `0x4446_0001` HELLO | both | 0 | `u32 version` (1), `u32 features` (bit 0 fences, bit 1 metadata), stream name (UTF-8) |
+//! | `0x4446_0001` HELLO | both | 0 | `u32 version` (1), `u32 features` (bit 0 fences, bit 1 metadata, bit 2 timelines), stream name (UTF-8) |
 //! | `0x4446_0002` ACQUIRE_FENCE | server to client | 1 | `u64 id`: the sync_file to wait for before reading frame `id`, which follows |
 //! | `0x4446_0003` RELEASE_FENCE | client to server | 1 | `u64 id`: the sync_file to wait for before writing again; RELEASE of `id` follows |
 //! | `0x4446_0004` METADATA | server to client | 0 | `u64 id`, a block of [`metadata`](crate::share::metadata) for frame `id`, which follows |
 //!
+//! | `0x4446_0005` TIMELINES | server to client | 2 | none: the DRM sync objects of this connection's acquire and release points |
+//! | `0x4446_0006` ACQUIRE_POINT | server to client | 0 | `u64 id`, `u64 point`: instead of ACQUIRE_FENCE |
+//! | `0x4446_0007` RELEASE_POINT | client to server | 0 | `u64 id`, `u64 point`: instead of RELEASE_FENCE |
+//!
 //! A client of this crate sends HELLO first; the server answers with its own, and sends the others only to clients that
-//! have sent one. Payloads may grow at their end: readers take what they know.
+//! have sent one. TIMELINES follows its HELLO where both have timelines; a point is set before it is named, and points of
+//! one timeline rise. Payloads may grow at their end: readers take what they know.
 //!
 //! # References
 //! `gst/unixfd/gstunixfd.h` and `gst-libs/gst/video/gstvideometa.c` of GStreamer 1.24 and later
@@ -23,6 +28,10 @@
 use crate::error::{Error, Result};
 
 use super::OP;
+
+pub mod meta;
+
+pub use meta::{Meta, VideoMeta, VideoPlane};
 
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 8;
@@ -41,6 +50,9 @@ const HELLO: u32 = 0x4446_0001;
 const ACQUIRE_FENCE: u32 = 0x4446_0002;
 const RELEASE_FENCE: u32 = 0x4446_0003;
 const METADATA: u32 = 0x4446_0004;
+const TIMELINES: u32 = 0x4446_0005;
+const ACQUIRE_POINT: u32 = 0x4446_0006;
+const RELEASE_POINT: u32 = 0x4446_0007;
 
 /// What precedes every payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +82,20 @@ impl Header {
         Ok(header)
     }
 
+    /// The most fds that come with the command; `None` where any number is taken, and closed.
+    pub fn max_fds(self) -> Option<usize> {
+        match self.kind {
+            NEW_BUFFER => Some(usize::from(u8::MAX)),
+            ACQUIRE_FENCE | RELEASE_FENCE => Some(1),
+            TIMELINES => Some(2),
+            _ if self.is_unknown() => None,
+            _ => Some(0),
+        }
+    }
+
     /// The command is neither GStreamer's nor of this crate: it is skipped.
     pub fn is_unknown(self) -> bool {
-        !matches!(self.kind, NEW_BUFFER..=EOS | HELLO..=METADATA)
+        !matches!(self.kind, NEW_BUFFER..=EOS | HELLO..=RELEASE_POINT)
     }
 }
 
@@ -87,6 +110,9 @@ pub fn name(kind: u32) -> String {
         ACQUIRE_FENCE => "ACQUIRE_FENCE".into(),
         RELEASE_FENCE => "RELEASE_FENCE".into(),
         METADATA => "METADATA".into(),
+        TIMELINES => "TIMELINES".into(),
+        ACQUIRE_POINT => "ACQUIRE_POINT".into(),
+        RELEASE_POINT => "RELEASE_POINT".into(),
         other => format!("0x{other:x}"),
     }
 }
@@ -124,6 +150,22 @@ pub enum Message {
         /// The block, not yet read.
         block: Vec<u8>,
     },
+    /// Two fds: the timelines of acquire and of release points.
+    Timelines,
+    /// The point of the acquire timeline to wait for before reading the frame.
+    AcquirePoint {
+        /// The frame's.
+        id: u64,
+        /// Set already.
+        point: u64,
+    },
+    /// The point of the release timeline to wait for before writing the frame's memory again.
+    ReleasePoint {
+        /// The frame's.
+        id: u64,
+        /// Set already.
+        point: u64,
+    },
     /// A command that is skipped.
     Unknown {
         /// Its type.
@@ -140,6 +182,8 @@ pub struct Hello {
     pub fences: bool,
     /// Takes and sends metadata.
     pub metadata: bool,
+    /// Has a DRM node with timelines.
+    pub timelines: bool,
     /// The stream's name; empty from clients.
     pub stream: String,
 }
@@ -186,52 +230,6 @@ pub struct NewBuffer {
     /// What else is said of the frame.
     pub metas: Vec<Meta>,
 }
-
-/// A piece of information attached to a frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meta {
-    /// Where the planes are.
-    Video(VideoMeta),
-    /// One that is skipped.
-    Other {
-        /// Its registered name.
-        name: String,
-        /// Its version.
-        version: u8,
-        /// Its bytes.
-        payload: Vec<u8>,
-    },
-}
-
-/// `GstVideoMeta`: where the planes of a picture are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VideoMeta {
-    /// `GstVideoFrameFlags`
-    pub flags: i32,
-    /// `GstVideoFormat`
-    pub format: i32,
-    /// Pixels in a row.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// 1 to 4 planes. Offsets count through all memories of the frame, one after the other.
-    pub planes: Vec<VideoPlane>,
-    /// Pixels beyond the picture: top, bottom, left, right.
-    pub padding: [u32; 4],
-}
-
-/// One plane of a [`VideoMeta`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VideoPlane {
-    /// First byte.
-    pub offset_bytes: u64,
-    /// From row to row; negative where rows go upwards.
-    pub stride_bytes: i32,
-    /// Alignment of the stride, as a mask.
-    pub stride_align: u32,
-}
-
-const VIDEO_META: &str = "GstVideoMeta";
 
 /// Takes numbers from bytes, one after the other.
 struct Reader<'a> {
@@ -303,6 +301,15 @@ impl Message {
                 let mut reader = Reader::new(payload, "METADATA");
                 Self::Metadata { id: reader.u64("id")?, block: reader.rest().to_vec() }
             }
+            TIMELINES => Self::Timelines,
+            ACQUIRE_POINT => {
+                let mut reader = Reader::new(payload, "ACQUIRE_POINT");
+                Self::AcquirePoint { id: reader.u64("id")?, point: reader.u64("point")? }
+            }
+            RELEASE_POINT => {
+                let mut reader = Reader::new(payload, "RELEASE_POINT");
+                Self::ReleasePoint { id: reader.u64("id")?, point: reader.u64("point")? }
+            }
             kind => Self::Unknown { kind },
         })
     }
@@ -327,7 +334,9 @@ impl Message {
             Self::Eos => EOS,
             Self::Hello(hello) => {
                 bytes.extend(hello.version.to_ne_bytes());
-                bytes.extend((u32::from(hello.fences) | u32::from(hello.metadata) << 1).to_ne_bytes());
+                let features = [hello.fences, hello.metadata, hello.timelines];
+                let bits = features.iter().enumerate().fold(0, |bits, (bit, has)| bits | u32::from(*has) << bit);
+                bytes.extend(bits.to_ne_bytes());
                 bytes.extend(hello.stream.as_bytes());
                 HELLO
             }
@@ -344,6 +353,15 @@ impl Message {
                 bytes.extend(block);
                 METADATA
             }
+            Self::Timelines => TIMELINES,
+            Self::AcquirePoint { id, point } => {
+                bytes.extend([id.to_ne_bytes(), point.to_ne_bytes()].as_flattened());
+                ACQUIRE_POINT
+            }
+            Self::ReleasePoint { id, point } => {
+                bytes.extend([id.to_ne_bytes(), point.to_ne_bytes()].as_flattened());
+                RELEASE_POINT
+            }
             Self::Unknown { kind } => *kind,
         };
         let payload_bytes = (bytes.len() - HEADER_BYTES) as u32;
@@ -357,6 +375,7 @@ impl Message {
         match self {
             Self::NewBuffer(buffer) => Some(buffer.memories.len()),
             Self::AcquireFence { .. } | Self::ReleaseFence { .. } => Some(1),
+            Self::Timelines => Some(2),
             Self::Unknown { .. } => None,
             _ => Some(0),
         }
@@ -373,6 +392,9 @@ impl Message {
             Self::AcquireFence { .. } => ACQUIRE_FENCE,
             Self::ReleaseFence { .. } => RELEASE_FENCE,
             Self::Metadata { .. } => METADATA,
+            Self::Timelines => TIMELINES,
+            Self::AcquirePoint { .. } => ACQUIRE_POINT,
+            Self::ReleasePoint { .. } => RELEASE_POINT,
             Self::Unknown { kind } => *kind,
         }
     }
@@ -399,7 +421,8 @@ impl Hello {
         if version == 0 {
             return Err(Error::invalid(OP, "HELLO: version 0; versions start at 1"));
         }
-        Ok(Self { version, fences: features & 1 != 0, metadata: features & 2 != 0, stream: stream.to_owned() })
+        let [fences, metadata, timelines] = [1, 2, 4].map(|bit| features & bit != 0);
+        Ok(Self { version, fences, metadata, timelines, stream: stream.to_owned() })
     }
 }
 
@@ -460,85 +483,5 @@ impl NewBuffer {
             Meta::Video(video) => Some(video),
             Meta::Other { .. } => None,
         })
-    }
-}
-
-impl Meta {
-    fn parse(reader: &mut Reader<'_>) -> Result<Self> {
-        let total = reader.u32_le("meta")? as usize;
-        // The length counts its own four bytes.
-        let body = total.checked_sub(4).ok_or_else(|| {
-            Error::invalid(OP, format!("NEW_BUFFER, meta at byte {}: a length of {total}", reader.at - 4))
-        })?;
-        let mut reader = Reader::new(reader.take(body, "meta")?, "meta");
-        let name_bytes = reader.u32_le("name length")? as usize;
-        let name = reader.take(name_bytes, "name")?;
-        let name = std::str::from_utf8(name).map_err(|_| Error::invalid(OP, "meta: a name that is not UTF-8"))?;
-        let [nul, version] = reader.array("version")?;
-        if nul != 0 {
-            return Err(Error::invalid(OP, format!("meta \"{name}\": the name does not end where its length says")));
-        }
-        if name == VIDEO_META && version == 0 {
-            return VideoMeta::parse(&mut reader).map(Self::Video);
-        }
-        Ok(Self::Other { name: name.to_owned(), version, payload: reader.rest().to_vec() })
-    }
-
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        let start = bytes.len();
-        bytes.extend([0; 4]);
-        let (name, version) = match self {
-            Self::Video(_) => (VIDEO_META, 0),
-            Self::Other { name, version, .. } => (name.as_str(), *version),
-        };
-        bytes.extend((name.len() as u32).to_le_bytes());
-        bytes.extend(name.as_bytes());
-        bytes.extend([0, version]);
-        match self {
-            Self::Video(video) => video.encode(bytes),
-            Self::Other { payload, .. } => bytes.extend(payload),
-        }
-        let total = (bytes.len() - start) as u32;
-        bytes[start..start + 4].copy_from_slice(&total.to_le_bytes());
-    }
-}
-
-impl VideoMeta {
-    fn parse(reader: &mut Reader<'_>) -> Result<Self> {
-        reader.what = VIDEO_META;
-        let flags = reader.u32_le("flags")? as i32;
-        let format = reader.u32_le("format")? as i32;
-        let (width, height) = (reader.u32_le("width")?, reader.u32_le("height")?);
-        let count = reader.u32_le("n_planes")?;
-        if !(1..=4).contains(&count) {
-            return Err(Error::invalid(OP, format!("GstVideoMeta: {count} planes; 1 to 4 are possible")));
-        }
-        let mut planes = vec![VideoPlane::default(); count as usize];
-        for plane in &mut planes {
-            plane.offset_bytes = u64::from_le_bytes(reader.array("offset")?);
-        }
-        for plane in &mut planes {
-            plane.stride_bytes = reader.u32_le("stride")? as i32;
-        }
-        let mut padding = [0; 4];
-        for side in &mut padding {
-            *side = reader.u32_le("padding")?;
-        }
-        for plane in &mut planes {
-            plane.stride_align = reader.u32_le("stride_align")?;
-        }
-        Ok(Self { flags, format, width, height, planes, padding })
-    }
-
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.flags.to_le_bytes());
-        bytes.extend(self.format.to_le_bytes());
-        for value in [self.width, self.height, self.planes.len() as u32] {
-            bytes.extend(value.to_le_bytes());
-        }
-        self.planes.iter().for_each(|plane| bytes.extend(plane.offset_bytes.to_le_bytes()));
-        self.planes.iter().for_each(|plane| bytes.extend(plane.stride_bytes.to_le_bytes()));
-        self.padding.iter().for_each(|side| bytes.extend(side.to_le_bytes()));
-        self.planes.iter().for_each(|plane| bytes.extend(plane.stride_align.to_le_bytes()));
     }
 }

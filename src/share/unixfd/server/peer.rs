@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::device::DrmNode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fence::Fence;
+use crate::fence::{Fence, Timeline};
 
 use super::super::OP;
 use super::super::address::Credentials;
@@ -21,6 +22,14 @@ const MESSAGES_AT_ONCE: usize = 64;
 /// Commands within one second that are no release of a frame; more is a flood.
 const IDLE_TALK: u32 = 1000;
 
+/// Sync objects that this client alone has with us: what it does to them is no other client's loss.
+struct Timelines {
+    acquire: Timeline,
+    /// The last point that was set.
+    acquire_point: u64,
+    release: Timeline,
+}
+
 pub(super) struct Peer {
     id: u64,
     socket: Arc<OwnedFd>,
@@ -31,6 +40,7 @@ pub(super) struct Peer {
     /// Release fences of frames whose release follows.
     fences: HashMap<u64, Fence>,
     hello: Option<Hello>,
+    timelines: Option<Timelines>,
     sent: u64,
     pub(super) dropped: u64,
     /// Start of the second, and idle commands in it.
@@ -48,6 +58,7 @@ impl Peer {
             held: HashMap::new(),
             fences: HashMap::new(),
             hello: None,
+            timelines: None,
             sent: 0,
             dropped: 0,
             talk: (Instant::now(), 0),
@@ -101,6 +112,41 @@ impl Peer {
         self.hello.as_ref().is_some_and(|hello| hello.metadata)
     }
 
+    /// Announces that frame `id` is to be read behind `fence`.
+    pub(super) fn push_acquire(&mut self, id: u64, fence: &Arc<Fence>) {
+        let mut parcel = None;
+        if let Some(timelines) = &mut self.timelines {
+            let point = timelines.acquire_point + 1;
+            match timelines.acquire.set(point, fence) {
+                Ok(()) => {
+                    timelines.acquire_point = point;
+                    parcel = Some(Parcel::new(&Message::AcquirePoint { id, point }));
+                }
+                Err(error) => tracing::debug!(%error, "a fence goes by itself"),
+            }
+        }
+        let alone = || Parcel { fds: Some(fence.clone()), ..Parcel::new(&Message::AcquireFence { id }) };
+        self.push(Parcel { frame: Some(id), ..parcel.unwrap_or_else(alone) });
+    }
+
+    /// Makes this client's timelines, and the message with their fds.
+    fn open_timelines(&mut self, node: &DrmNode) -> Result<Parcel> {
+        let (acquire, release) = (Timeline::new(node)?, Timeline::new(node)?);
+        let fds = vec![acquire.export()?, release.export()?];
+        self.timelines = Some(Timelines { acquire, acquire_point: 0, release });
+        Ok(Parcel { fds: Some(Arc::new(fds)), ..Parcel::new(&Message::Timelines) })
+    }
+
+    fn take_release_fence(&mut self, command: &str, id: u64, fence: Result<Fence>, next_frame: u64) -> Result<()> {
+        if !self.held.contains_key(&id) {
+            return Err(unknown_frame(command, id, next_frame));
+        }
+        if self.fences.insert(id, fence.map_err(|error| error.in_context(command))?).is_some() {
+            return Err(Error::invalid(OP, format!("{command} {id}: there is one already")));
+        }
+        Ok(())
+    }
+
     pub(super) fn flush(&mut self) -> Result<bool> {
         self.outbox.flush(self.socket.as_fd())
     }
@@ -113,6 +159,7 @@ impl Peer {
         ClientState {
             credentials: self.credentials,
             extended: self.hello.is_some(),
+            timelines: self.timelines.is_some(),
             in_flight: self.in_flight(pending),
             sent: self.sent,
             dropped: self.dropped,
@@ -145,23 +192,35 @@ impl Peer {
                     }
                 }
                 Message::ReleaseFence { id } => {
-                    if !self.held.contains_key(&id) {
-                        return Err(unknown_frame("RELEASE_FENCE", id, next_frame));
-                    }
                     let Some(fence) = fds.pop() else { continue };
-                    let fence = Fence::from_fd(fence).map_err(|error| error.in_context("RELEASE_FENCE"))?;
-                    if self.fences.insert(id, fence).is_some() {
-                        return Err(Error::invalid(OP, format!("RELEASE_FENCE {id}: there is one already")));
-                    }
+                    self.take_release_fence("RELEASE_FENCE", id, Fence::from_fd(fence), next_frame)?;
+                }
+                Message::ReleasePoint { id, point } => {
+                    let Some(timelines) = &self.timelines else {
+                        return Err(Error::invalid(OP, "RELEASE_POINT: this client has no timeline"));
+                    };
+                    let fence = timelines.release.fence(point);
+                    self.take_release_fence("RELEASE_POINT", id, fence, next_frame)?;
                 }
                 Message::Hello(hello) => {
                     self.count_talk()?;
                     if self.hello.is_some() {
                         return Err(Error::invalid(OP, "HELLO: there was one already"));
                     }
-                    let stream = options.stream.clone();
-                    let answer = Hello { version: EXTENSION_VERSION, fences: true, metadata: true, stream };
+                    let node = options.timelines.as_ref().filter(|_| hello.timelines && hello.fences);
+                    let timelines = node.and_then(|node| {
+                        let made = self.open_timelines(node);
+                        made.inspect_err(|error| tracing::warn!("unixfd: fences go one by one: {error}")).ok()
+                    });
+                    let answer = Hello {
+                        version: EXTENSION_VERSION,
+                        fences: true,
+                        metadata: true,
+                        timelines: timelines.is_some(),
+                        stream: options.stream.clone(),
+                    };
                     self.push(Parcel::new(&Message::Hello(answer)));
+                    timelines.into_iter().for_each(|parcel| self.push(parcel));
                     self.hello = Some(hello);
                 }
                 Message::Unknown { .. } => self.count_talk()?,
@@ -169,6 +228,8 @@ impl Peer {
                 | Message::Caps(_)
                 | Message::Eos
                 | Message::AcquireFence { .. }
+                | Message::AcquirePoint { .. }
+                | Message::Timelines
                 | Message::Metadata { .. } => {
                     let detail = format!("{}: a command that only servers send", wire::name(message.kind()));
                     return Err(Error::invalid(OP, detail));

@@ -1,0 +1,224 @@
+//! Pictures in memory of somebody else's: sampled where they lie, each memory imported once; or uploaded from there.
+//!
+//! In: pictures that a source lends. Out: textures with the picture of each frame; leases given back behind the GPU's work.
+//! Not here: sources that fill memory of ours (`feed`).
+
+use std::collections::VecDeque;
+
+use crate::buffer::{Access, Buffer, Memory, MemoryId};
+use crate::color::probe;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Modifier;
+use crate::gles::yuv::PlaneView;
+use crate::gles::{Gl, Texture, TextureOptions};
+use crate::layout::Layout;
+
+use super::super::source::{Info, Lent};
+use super::Job;
+use super::feed::{self, Way};
+use super::trial::Role;
+
+/// Memories that are remembered: as many as the other end's client remembers.
+const REMEMBERED: usize = 32;
+
+/// What tells one memory from another.
+type Key = (Layout, Vec<MemoryId>);
+
+fn key(buffer: &Buffer) -> Key {
+    (buffer.layout().clone(), (0..buffer.layout().planes().len()).map(|plane| buffer.plane_id(plane)).collect())
+}
+
+/// Memory that was imported, latest use last.
+pub(super) struct Imports {
+    external: bool,
+    known: VecDeque<(Key, Vec<Texture>)>,
+}
+
+impl Imports {
+    /// The buffer's textures: those it had before, or new ones.
+    fn take(&mut self, gl: &Gl, info: &Info, views: &[PlaneView], buffer: &Buffer) -> Result<()> {
+        let key = key(buffer);
+        let known = self.known.iter().position(|(known, _)| *known == key).and_then(|index| self.known.remove(index));
+        let entry = match known {
+            Some(entry) => entry,
+            None => {
+                let way = feed::import(gl, info, views, std::slice::from_ref(buffer), self.external)?;
+                (key, way.textures.into_iter().flatten().collect())
+            }
+        };
+        self.known.push_back(entry);
+        if self.known.len() > REMEMBERED {
+            self.known.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// Pictures that a source lends.
+pub(super) struct Lending {
+    /// `None`: they are uploaded.
+    imports: Option<Imports>,
+    held: Option<Lent>,
+}
+
+impl Lending {
+    pub(super) fn uploads() -> Self {
+        Self { imports: None, held: None }
+    }
+
+    /// Takes the picture of the next frame; where it is uploaded, into `uploaded`, and it is given back at once.
+    pub(super) fn next(
+        &mut self,
+        gl: &Gl,
+        info: &Info,
+        views: &[PlaneView],
+        lent: Lent,
+        uploaded: &[Texture],
+    ) -> Result<()> {
+        let buffer = &lent.frame.buffer;
+        match &mut self.imports {
+            Some(imports) => {
+                imports.take(gl, info, views, buffer).map_err(|error| match error.kind() {
+                    ErrorKind::Unsupported => {
+                        let detail = format!("memory that came later is not imported as the first was: {error}");
+                        Error::unsupported("import", detail)
+                    }
+                    _ => error,
+                })?;
+                if let Some(fence) = &lent.frame.fence {
+                    gl.wait_fence(fence)?;
+                }
+                self.held = Some(lent);
+            }
+            None => {
+                if let Some(fence) = &lent.frame.fence {
+                    fence.wait(Some(feed::HANG))?;
+                }
+                upload(gl, views, buffer, uploaded)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The current frame's, where it was imported.
+    pub(super) fn textures(&self) -> Option<&[Texture]> {
+        self.imports.as_ref()?.known.back().map(|(_, textures)| textures.as_slice())
+    }
+
+    pub(super) fn is_zero_copy(&self) -> bool {
+        self.imports.is_some()
+    }
+
+    /// Memories that are imported.
+    pub(super) fn len(&self) -> usize {
+        self.imports.as_ref().map_or(0, |imports| imports.known.len())
+    }
+
+    /// The frame's draws have been handed to the GPU: whoever lent the picture gets it back behind `fence`.
+    pub(super) fn release(&mut self, fence: Option<&crate::fence::Fence>) -> Result<()> {
+        if let (Some(lent), Some(fence)) = (&self.held, fence) {
+            lent.lease.until(fence.try_clone()?);
+        }
+        self.held = None;
+        Ok(())
+    }
+}
+
+/// Copies a picture from where it lies.
+fn upload(gl: &Gl, views: &[PlaneView], buffer: &Buffer, textures: &[Texture]) -> Result<()> {
+    if !matches!(buffer.layout().modifier, Modifier::LINEAR | Modifier::INVALID) {
+        let detail = format!("{}: only linear pictures are copied", buffer.layout());
+        return Err(Error::unsupported("upload", detail).with_hint("have the producer make linear frames"));
+    }
+    let map = buffer.map(Access::Read)?;
+    for (view, texture) in views.iter().zip(textures) {
+        texture.upload(gl, map.plane(view.plane), buffer.layout().planes()[view.plane].stride_bytes)?;
+    }
+    Ok(())
+}
+
+/// The way in which the GPU samples the source's memory itself, tried with its first picture.
+///
+/// # Errors
+/// `Unsupported` with every reason.
+pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], first: &Lent) -> Result<(Way, Lending)> {
+    let buffer = &first.frame.buffer;
+    let display = gl.display();
+    if display.dma_buf_import().is_none() {
+        let reason = display.unsupported_reason().unwrap_or_else(|| "no dma-buf import".into());
+        return Err(Error::unsupported("EGL_EXT_image_dma_buf_import", reason));
+    }
+    if buffer.memory() != Memory::DmaBuf {
+        return Err(Error::unsupported("import", "what is received lies in memory files, which no GPU imports"));
+    }
+    if let Some(fence) = &first.frame.fence {
+        fence.wait(Some(feed::HANG))?;
+    }
+    let mut refusals = Vec::new();
+    for (role, external) in [(Role::Planes, false), (Role::External, true)] {
+        let way = job
+            .survives_received(gl, role, buffer)
+            .and_then(|()| feed::import(gl, info, views, std::slice::from_ref(buffer), external))
+            .and_then(|way| prove(gl, job, info, views, buffer, way, external));
+        match way {
+            Ok(mut way) => {
+                let textures = std::mem::take(&mut way.textures).into_iter().flatten().collect();
+                let imports = Imports { external, known: VecDeque::from([(key(buffer), textures)]) };
+                return Ok((way, Lending { imports: Some(imports), held: None }));
+            }
+            Err(error) => {
+                let refusal = error.to_string();
+                if !refusals.contains(&refusal) {
+                    refusals.push(refusal);
+                }
+            }
+        }
+    }
+    Err(Error::unsupported("import", refusals.join(" | ")))
+}
+
+/// Draws the first picture as it was imported and as it is when it is uploaded: both must show the same. Whether a driver
+/// converts colours as it should is asked of memory of our own, which can be filled with a known one.
+fn prove(
+    gl: &Gl,
+    job: &Job<'_>,
+    info: &Info,
+    views: &[PlaneView],
+    buffer: &Buffer,
+    way: Way,
+    external: bool,
+) -> Result<Way> {
+    if external && info.fourcc.format()?.is_yuv() {
+        job.import_first(|kind, refusals| {
+            let tried = job
+                .survives(Role::External, kind, info.fourcc, info.size)
+                .and_then(|()| feed::try_import(gl, job.device, info, kind, true));
+            tried.map_err(|error| refusals.push(format!("{kind}: {error}"))).ok()
+        })?;
+    }
+    if !matches!(buffer.layout().modifier, Modifier::LINEAR | Modifier::INVALID) {
+        // Tiles: the CPU has nothing to compare with.
+        return Ok(way);
+    }
+    let mut textures = Vec::new();
+    for view in views {
+        let options = TextureOptions { fourcc: view.fourcc, filter: view.filter, ..TextureOptions::default() };
+        textures.push(Texture::new(gl, view.size, &options)?);
+    }
+    match upload(gl, views, buffer, &textures) {
+        Ok(()) => {}
+        // What the CPU cannot read is not copied either.
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(way),
+        Err(error) => return Err(error),
+    }
+    let copied = feed::draw_small(gl, info, feed::uploaded_binding(info, &textures)?, textures.iter().collect())?;
+    let imported = feed::draw_small(gl, info, way.binding.clone(), way.textures[0].iter().collect())?;
+    let furthest = copied.iter().zip(&imported).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
+    // A driver's own conversion may be a few codes off; pixels as they are may not.
+    let limit = if external && info.fourcc.format()?.is_yuv() { 2 * probe::TOLERANCE } else { 1 };
+    if furthest > limit {
+        let detail = format!("{}: the first picture came out up to {furthest} codes from what the CPU reads", way.how);
+        return Err(Error::unsupported("import", detail));
+    }
+    Ok(way)
+}
