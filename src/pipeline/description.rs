@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+pub mod compute;
 pub mod mesh;
 pub mod optimize;
 pub mod pass;
@@ -26,6 +27,7 @@ mod schema;
 mod spanned;
 pub mod value;
 
+pub use compute::{Compute, ComputeKeys};
 pub use mesh::{Mesh, MeshKeys, Samples, Turntable};
 pub use optimize::{Optimize, Step};
 pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
@@ -314,13 +316,13 @@ impl ColorKeys {
     }
 }
 
-/// One draw: inputs by name, one of `shader`, `overlay`, `blend` and `mesh`, one target.
+/// One draw: inputs by name, one of `shader`, `overlay`, `blend`, `mesh` and `compute`, one target.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
     /// The fragment shader, relative to the pipeline file; beside `mesh` that of its surfaces. Default: none, where
-    /// `overlay`, `blend` or `mesh` is given.
+    /// `overlay`, `blend`, `mesh` or `compute` is given.
     pub shader: Option<Spanned<PathBuf>>,
     /// Lays the second input over the first.
     pub overlay: Option<Spanned<Overlay>>,
@@ -328,6 +330,8 @@ pub struct Pass {
     pub blend: Option<Spanned<Blend>>,
     /// Draws a model (glTF 2.0): its file, or a table.
     pub mesh: Option<Spanned<Mesh>>,
+    /// Runs a compute shader (OpenGL ES 3.1): its file, or a table.
+    pub compute: Option<Spanned<Compute>>,
     /// The dialect of the shader. Default: `"darkframe"`.
     pub style: Option<Spanned<Style>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for
@@ -370,7 +374,8 @@ pub struct Pass {
 impl Pass {
     /// The key that names a shader file, and the file.
     pub fn shader_file(&self) -> Option<(&'static str, &Spanned<PathBuf>)> {
-        self.shader.as_ref().map(|file| ("shader", file))
+        let compute = self.compute.as_ref().map(|compute| ("compute", &compute.get_ref().0.file));
+        self.shader.as_ref().map(|file| ("shader", file)).or(compute)
     }
 }
 
@@ -489,6 +494,13 @@ impl Description {
         let (path, text) = (path.as_ref(), text.into());
         let mut description: Self = config::parse(path, &text)?;
         description.origin = Origin { path: path.to_owned(), text };
+        for compute in description.passes.values_mut().filter_map(|pass| pass.compute.as_mut()) {
+            // The short form is the file itself, and its place is that of the key.
+            let (span, file) = (compute.span(), &mut compute.get_mut().0.file);
+            if file.span().is_empty() {
+                *file = Spanned::new(span, file.get_ref().clone());
+            }
+        }
         Ok(description)
     }
 

@@ -94,7 +94,7 @@ impl PassNode {
 
     /// A fragment shader is run over the whole target: "this very pixel" of an input is one of the target.
     pub fn is_full_screen(&self) -> bool {
-        self.kind != Kind::Mesh
+        !matches!(self.kind, Kind::Mesh | Kind::Compute)
     }
 
     /// Drawn once in every frame by a fragment shader over the whole target, from inputs that end at their edges; nobody

@@ -23,6 +23,7 @@ use super::plan::Setting;
 use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
 
 pub mod composite;
+pub mod compute;
 #[cfg(feature = "mesh")]
 pub mod mesh;
 mod shadertoy;
@@ -215,6 +216,7 @@ fn version_name(version: ShaderVersion) -> &'static str {
     match version {
         ShaderVersion::Essl100 => "1.00",
         ShaderVersion::Essl300 => "3.00",
+        ShaderVersion::Essl310 => "3.10",
     }
 }
 

@@ -15,7 +15,7 @@ use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
 use super::description::{
-    Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean,
+    ComputeKeys, Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean,
 };
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, Kind, PassNode};
@@ -107,7 +107,11 @@ impl Programs {
             let shader = match known.get(&path) {
                 Some(shader) => shader.clone(),
                 None => {
-                    let shader = Shader::open(&path).map_err(|error| match (error.kind(), error.span()) {
+                    let opened = match node.kind {
+                        Kind::Compute => Shader::open_compute(&path),
+                        _ => Shader::open(&path),
+                    };
+                    let shader = opened.map_err(|error| match (error.kind(), error.span()) {
                         (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
                             description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
                         }
@@ -166,6 +170,8 @@ pub struct Plan {
     pub uniforms: Vec<Vec<Setting>>,
     /// Parameters with the values that they begin with.
     pub parameters: ParameterSet,
+    /// What is said of compute shaders, by the pass.
+    pub computes: BTreeMap<String, ComputeKeys>,
     /// Models, by the pass that draws each.
     pub models: BTreeMap<String, Arc<Model>>,
     /// What is said of them, by the pass.
@@ -244,6 +250,7 @@ impl Plan {
             uniforms: Vec::new(),
             four_wide: Vec::new(),
             reused: Vec::new(),
+            computes: compute_keys(description),
             meshes: mesh_keys(description, &models),
             models,
             parameters,
@@ -391,6 +398,16 @@ impl Plan {
         format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
     }
 
+    /// A compute shader in words: file, groups; `None` for other passes.
+    pub(super) fn describe_compute(&self, pass: usize) -> Option<String> {
+        let keys = self.computes.get(&self.graph.passes[pass].name)?;
+        let [x, y] = keys.local_size;
+        let size = self.sizes[pass];
+        let [across, down] = keys.groups.unwrap_or([size.width.div_ceil(x), size.height.div_ceil(y)]);
+        let file = keys.file.get_ref().display();
+        Some(format!("runs {file} in {across}x{down} work groups of {x}x{y} invocations"))
+    }
+
     /// What would be done, one line per part.
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -413,7 +430,7 @@ impl Plan {
             let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
             let drawn = match self.models.get(&pass.name) {
                 Some(model) => format!("; draws {}", self.describe_model(model)),
-                None => String::new(),
+                None => self.describe_compute(index).map_or(String::new(), |words| format!("; {words}")),
             };
             let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
             lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
@@ -438,6 +455,12 @@ impl Plan {
         });
         lines
     }
+}
+
+fn compute_keys(description: &Description) -> BTreeMap<String, ComputeKeys> {
+    let passes = description.passes.iter();
+    let keys = passes.filter_map(|(name, pass)| Some((name, pass.compute.as_ref()?.get_ref().0.clone())));
+    keys.map(|(name, keys)| (name.get_ref().clone(), keys)).collect()
 }
 
 fn mesh_keys(description: &Description, models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, MeshKeys> {

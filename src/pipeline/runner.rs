@@ -22,7 +22,7 @@ use crate::gles::{Gl, ProgramCache};
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require, Step};
-use super::graph::Graph;
+use super::graph::{Graph, Kind};
 use super::pass::Moment;
 use super::plan::Plan;
 use super::report::{self, Driver, Report};
@@ -256,7 +256,8 @@ impl<'a> Job<'a> {
                 continue;
             }
             let previous = node.keeps_previous.then_some(node.clear.unwrap_or([0.0; 4]));
-            let demands = target::Demands { four_wide: four_wide[index], previous };
+            let stored = node.kind == Kind::Compute;
+            let demands = target::Demands { stored, four_wide: four_wide[index], previous };
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, demands)?);
         }
         if self.require {
@@ -461,6 +462,7 @@ impl<'a> Job<'a> {
             match key {
                 "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
                 "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+                "compute" => pass.compute.as_ref().map(|compute| compute.span()),
                 _ => None,
             }
         });

@@ -28,6 +28,8 @@ pub enum Version {
     Es100,
     /// GLSL ES 3.00: OpenGL ES 3.0.
     Es300,
+    /// GLSL ES 3.10: OpenGL ES 3.1, compute shaders only.
+    Es310,
 }
 
 /// Who writes the pixel.
@@ -211,10 +213,21 @@ impl Shader {
     /// # Errors
     /// As [`Shader::open`].
     pub fn parse(path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> Result<Self> {
-        let (path, text) = (path.as_ref(), text.into());
+        Self::parse_as(path.as_ref(), text.into(), Version::Es100)
+    }
+
+    /// Reads a compute shader and what it includes. Its version is 3.10, written or not.
+    ///
+    /// # Errors
+    /// As [`Shader::open`]; `Shader` where it has no `main`.
+    pub fn open_compute(path: &Path) -> Result<Self> {
+        Self::parse_as(path, read_text(path, "shader")?.into(), Version::Es310)
+    }
+
+    fn parse_as(path: &Path, text: Arc<str>, version: Version) -> Result<Self> {
         let mut shader = Self {
             path: path.to_owned(),
-            version: Version::Es100,
+            version,
             version_is_given: false,
             entry: Entry::Pixel,
             uniforms: Vec::new(),
@@ -236,7 +249,16 @@ impl Shader {
             ("void mainImage(…)", Entry::MainImage, is_image),
         ];
         let found: Vec<_> = entries.into_iter().filter(|(.., is_there)| *is_there).collect();
+        let is_compute = version == Version::Es310;
         shader.entry = match found.as_slice() {
+            [.., (_, Entry::Main, _)] if is_compute => Entry::Main,
+            _ if is_compute => {
+                let (path, text) = &shader.files[0];
+                let hint = "e.g. void main() { imageStore(target, ivec2(gl_GlobalInvocationID.xy), camera()); }";
+                return Err(Error::new(ErrorKind::Shader, "shader", "a compute shader has void main()")
+                    .with_hint(hint)
+                    .with_span(Span::new(path, text.clone(), 0..0)));
+            }
             [(_, entry, _)] => *entry,
             several => {
                 let detail = match several {
@@ -300,6 +322,10 @@ impl Shader {
 
     fn set_version(&mut self, version: &str, file: usize) -> Result<(), String> {
         let version = match version {
+            "310 es" if self.version == Version::Es310 => Version::Es310,
+            other if self.version == Version::Es310 => {
+                return Err(format!("#version {other}: compute shaders are of 310 es"));
+            }
             "100" => Version::Es100,
             "300 es" => Version::Es300,
             other => return Err(format!("#version {other}: expected 300 es, or no version for GLSL ES 1.00")),

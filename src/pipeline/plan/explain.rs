@@ -53,6 +53,9 @@ impl Plan {
             if let Some(model) = self.models.get(&pass.name) {
                 lines.push(format!("  draws {} with depth, into the whole target anew", self.describe_model(model)));
             }
+            if let Some(words) = self.describe_compute(index) {
+                lines.push(format!("  {words}: needs OpenGL ES 3.1; a target in a dma-buf is drawn from a texture"));
+            }
             for (number, (name, feed)) in pass.inputs.iter().enumerate() {
                 let how = self.how_it_is_read(index, name, *feed, pass.filter_of(number), driver);
                 lines.push(format!("  reads {} as {name}: {how}", self.graph.name(*feed)));
@@ -130,6 +133,8 @@ impl Plan {
         };
         if node.kind == Kind::Mesh {
             "it draws a model"
+        } else if node.kind == Kind::Compute {
+            "it is a compute shader"
         } else if !self.optimize.has(Step::FourWide) {
             "the step \"four-wide\" is off"
         } else if node.inputs.is_empty() || !node.inputs.iter().all(|(_, feed)| is_subsampled(feed)) {
@@ -147,6 +152,9 @@ impl Plan {
         }
         if self.graph.passes[pass].kind == Kind::Mesh {
             return "a texture of its own, with depth beside it".into();
+        }
+        if self.graph.passes[pass].kind == Kind::Compute {
+            return "a texture of its own, of fixed storage".into();
         }
         if !self.graph.passes[pass].is_plain() {
             return "a texture of its own: it has wrap, clear, repeat or enable, or is read in the next frame".into();
