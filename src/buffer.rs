@@ -167,7 +167,12 @@ impl Buffer {
 
     /// No other clone exists in this process.
     pub(crate) fn is_sole(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        self.clones() == 1
+    }
+
+    /// Clones in this process.
+    pub(crate) fn clones(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 
     /// Format, size, modifier and planes.

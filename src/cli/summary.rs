@@ -208,4 +208,24 @@ mod tests {
         let columns: BTreeSet<_> = text.lines().filter_map(|line| line.find("copy: ")).collect();
         assert_eq!(columns.len(), 1, "{text}");
     }
+
+    #[test]
+    fn that_there_are_no_times_of_the_gpu_is_said_once() {
+        let mut times = Times::default();
+        times.add(std::time::Duration::from_millis(4));
+        let pass = |name: &str, gpu: &Times| Pass { name: name.into(), gpu: gpu.clone(), ..Pass::default() };
+        let of = |gpu: &Times, gpu_times: GpuTimes| {
+            let passes = vec![pass("one", gpu), pass("two", gpu)];
+            let driver = darkframe::pipeline::report::Driver { renderer: "x".into(), ..Default::default() };
+            text(&Report { frames: 1, seconds: 1.0, passes, gpu_times, driver, ..Report::default() })
+        };
+        let way = "not offered by this driver (GL_EXT_disjoint_timer_query: this driver does not offer it)".to_owned();
+        let without = of(&Times::default(), GpuTimes { way, ..GpuTimes::default() });
+        assert_eq!(without.matches("gpu times: not offered by this driver").count(), 1, "{without}");
+        assert!(!without.contains("GPU"), "{without}");
+        let with = of(&times, GpuTimes { measured: true, ..GpuTimes::default() });
+        assert!(with.matches("GPU 4.00 ms each").count() == 2 && !with.contains("gpu times"), "{with}");
+        let late = of(&times, GpuTimes { measured: true, discarded: 7, skipped: 3, ..GpuTimes::default() });
+        assert!(late.contains("without 7 draws in which its clock was wrong, and 3 that it told too late"), "{late}");
+    }
 }

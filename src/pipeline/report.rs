@@ -109,6 +109,8 @@ pub struct Edge {
     pub allocator_reasons: Vec<String>,
     /// Buffers in use.
     pub buffers: usize,
+    /// Buffers that were imported into the driver: each once, however often it comes again. 0 where pixels are copied.
+    pub imports: u64,
     /// Pictures read or written.
     pub pictures: u64,
     /// Sinks: pictures that were let go because too many waited (`when-full`).

@@ -79,6 +79,10 @@ pub fn text(report: &Report, (reloads, failed_reloads): (u64, u64)) -> String {
         let labels = [(kind, edge.name.as_str()), ("allocator", edge.allocator.as_str())];
         text.sample("darkframe_buffers", &labels, edge.buffers as f64);
     }
+    text.head("darkframe_imports_total", "counter", "Buffers that were imported into the driver, each once.");
+    for (kind, edge) in edges() {
+        text.sample("darkframe_imports_total", &[(kind, &edge.name)], edge.imports as f64);
+    }
     let passes: Vec<_> = report.passes.iter().map(|pass| ("pass", pass.name.as_str(), &pass.submit)).collect();
     text.summary("darkframe_pass_submit_seconds", "Time of the drawing thread in a pass's calls.", &passes);
     if report.gpu_times.measured {

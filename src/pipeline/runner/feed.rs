@@ -128,6 +128,11 @@ impl<'scope> SourceFeed<'scope> {
             allocator: provenance.allocator,
             allocator_reasons: provenance.reasons,
             buffers: lending.as_ref().map_or(buffers.len(), Lending::len),
+            imports: match &lending {
+                Some(lending) => lending.imported(),
+                None if zero_copy => buffers.len() as u64,
+                None => 0,
+            },
             reason,
             ..Edge::default()
         };
@@ -213,7 +218,7 @@ impl<'scope> SourceFeed<'scope> {
         self.current = (frame % self.textures.len().max(1) as u64) as usize;
         let uploaded = self.textures.get(self.current).map_or(&[][..], Vec::as_slice);
         lending.next(gl, &self.info, &self.views, lent, uploaded)?;
-        self.edge.buffers = lending.len();
+        (self.edge.buffers, self.edge.imports) = (lending.len(), lending.imported());
         if !lending.is_zero_copy() {
             self.edge.transfer.add(begun.elapsed());
         }
@@ -388,7 +393,7 @@ fn wait_until_due(pacer: Option<&mut Pacer>, late: &AtomicU64, stop: &AtomicBool
 
 /// Buffers and the textures over them.
 pub(super) struct Way {
-    buffers: Vec<Buffer>,
+    pub(super) buffers: Vec<Buffer>,
     pub(super) textures: Vec<Vec<Texture>>,
     pub(super) binding: InputBinding,
     pub(super) how: &'static str,

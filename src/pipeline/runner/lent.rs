@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use crate::buffer::{Access, Buffer, Memory, MemoryId};
 use crate::color::probe;
+use crate::egl::Image;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Modifier;
 use crate::gles::yuv::PlaneView;
@@ -32,6 +33,15 @@ fn key(buffer: &Buffer) -> Key {
 pub(super) struct Imports {
     external: bool,
     known: VecDeque<(Key, Vec<Texture>)>,
+    /// How many memories were imported, those that are forgotten too.
+    count: u64,
+}
+
+/// Nobody but these textures has their memory any more: it does not come again.
+fn is_left(textures: &[Texture]) -> bool {
+    let buffer = textures.first().and_then(Texture::image).and_then(Image::buffer);
+    // One clone with the image of each.
+    buffer.is_some_and(|buffer| buffer.clones() <= textures.len())
 }
 
 impl Imports {
@@ -42,7 +52,9 @@ impl Imports {
         let entry = match known {
             Some(entry) => entry,
             None => {
+                self.known.retain(|(_, textures)| !is_left(textures));
                 let way = feed::import(gl, info, views, std::slice::from_ref(buffer), self.external)?;
+                self.count += 1;
                 (key, way.textures.into_iter().flatten().collect())
             }
         };
@@ -109,6 +121,11 @@ impl Lending {
         self.imports.is_some()
     }
 
+    /// Memories that were imported, each once as long as it is remembered.
+    pub(super) fn imported(&self) -> u64 {
+        self.imports.as_ref().map_or(0, |imports| imports.count)
+    }
+
     /// Memories that are imported.
     pub(super) fn len(&self) -> usize {
         self.imports.as_ref().map_or(0, |imports| imports.known.len())
@@ -163,7 +180,11 @@ pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], fi
         match way {
             Ok(mut way) => {
                 let textures = std::mem::take(&mut way.textures).into_iter().flatten().collect();
-                let imports = Imports { external, known: VecDeque::from([(key(buffer), textures)]) };
+                // Who remembers the memory are the imports alone.
+                way.buffers.clear();
+                // Who remembers the memory are the imports alone.
+                way.buffers.clear();
+                let imports = Imports { external, known: VecDeque::from([(key(buffer), textures)]), count: 1 };
                 return Ok((way, Lending { imports: Some(imports), held: None }));
             }
             Err(error) => {

@@ -249,6 +249,7 @@ impl Target {
         match import_all(gl, job, shape, kept) {
             Ok(Made { framebuffers, planes, buffers }) => {
                 describe(&mut edge, &buffers);
+                edge.imports = buffers.len() as u64;
                 if let Some(planes) = &planes {
                     edge.binding = planes.way().to_string();
                 }
