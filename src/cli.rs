@@ -89,8 +89,8 @@ pub fn main() -> ExitCode {
 
 /// 2 where the user's text is wrong, or the file or board that the command line names is none; 1 for everything else.
 fn exit_code(error: &Error) -> ExitCode {
-    let usage = error.kind() == ErrorKind::Config || matches!(error.op(), "pipeline" | "board");
-    ExitCode::from(if usage { 2 } else { 1 })
+    let usage = |error: &Error| error.kind() == ErrorKind::Config || matches!(error.op(), "pipeline" | "board");
+    ExitCode::from(if usage(error) || error.others().iter().any(usage) { 2 } else { 1 })
 }
 
 fn start_log(verbose: u8, output: Output) {

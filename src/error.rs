@@ -90,13 +90,22 @@ struct Inner {
     detail: String,
     hint: Option<String>,
     span: Option<Span>,
+    others: Vec<Error>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`. `op` is the C name of the call or the key of the description; `detail` has the numbers.
     pub fn new(kind: ErrorKind, op: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, op: op.into(), detail: detail.into(), hint: None, span: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            op: op.into(),
+            detail: detail.into(),
+            hint: None,
+            span: None,
+            others: Vec::new(),
+            source: None,
+        }))
     }
 
     /// Short for kind [`ErrorKind::Unsupported`].
@@ -156,6 +165,24 @@ impl Error {
     pub fn with_span(mut self, span: Span) -> Self {
         self.0.span = Some(span);
         self
+    }
+
+    /// The same error with others that were found beside it.
+    #[must_use]
+    pub fn with_others(mut self, others: Vec<Self>) -> Self {
+        self.0.others = others;
+        self
+    }
+
+    /// The error alone, and those that were found beside it.
+    pub fn apart(mut self) -> (Self, Vec<Self>) {
+        let others = std::mem::take(&mut self.0.others);
+        (self, others)
+    }
+
+    /// Errors that were found beside it, which `Display` leaves out.
+    pub fn others(&self) -> &[Self] {
+        &self.0.others
     }
 
     /// The same error with its cause.

@@ -5,6 +5,7 @@
 
 pub mod description;
 pub mod expression;
+pub mod faults;
 pub mod frames;
 pub mod graph;
 pub mod identity;

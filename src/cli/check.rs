@@ -1,20 +1,24 @@
 //! `darkframe check FILE`.
 //!
-//! In: a pipeline file. Out: what it would do, or what is wrong with it.
-//! Not here: drawing. With `--plan` the driver is asked who it is, where there is one.
+//! In: a pipeline file. Out: what it would do, or everything that is wrong with it.
+//! Not here: drawing. The driver compiles the shaders, where there is one; streams, producers and sinks are not opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use darkframe::board::Board;
 use darkframe::device::Device;
 use darkframe::egl::{Context, Display};
-use darkframe::error::Result;
+use darkframe::error::{Error, Result};
+use darkframe::gles::Gl;
 use darkframe::pipeline::Description;
+use darkframe::pipeline::description::FrameRange;
+use darkframe::pipeline::faults::Faults;
 use darkframe::pipeline::plan::{Known, Plan};
+use darkframe::pipeline::runner::compile;
 
-use super::Output;
+use super::{Output, diagnostic, exit_code};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -26,36 +30,87 @@ pub struct Arguments {
     /// Say how it would be drawn and why: what is fused, how inputs are read, what is used again.
     #[arg(long)]
     plan: bool,
+    /// Whether a driver compiles the shaders: where there is one, never, or it is an error where there is none.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "never", "always"])]
+    gpu: String,
+    /// Print what is wrong as JSON on standard output: a list of errors, empty where nothing is.
+    #[arg(long, conflicts_with = "plan")]
+    json: bool,
 }
 
-/// Who would draw; nobody where no driver starts.
-fn driver(description: &Description) -> Option<Known> {
+/// Reads a pipeline file and what the command line changes in it.
+///
+/// # Errors
+/// All that is wrong in it, the first with the others behind it.
+pub fn read(file: &Path, set: &[String], frames: Option<FrameRange>) -> Result<Description> {
+    let (description, mut faults) = Description::open_partly(file)?;
+    let Some(mut description) = description else {
+        faults.into_result()?;
+        return Description::open(file);
+    };
+    for assignment in set {
+        faults.take(description.set(assignment));
+    }
+    match faults.is_empty() {
+        true => Ok(description),
+        // What else is wrong.
+        false => Plan::look(&description, frames, faults).map(|_| description),
+    }
+}
+
+/// Who would draw.
+fn driver(description: &Description) -> Result<(Context, Known)> {
     let board = match &description.board {
         Some(name) => Board::open(name.get_ref()),
         None => Board::detect(),
     };
-    let device = Device::open(&board.ok()?).ok()?;
-    let display = Display::open(&device).ok()?;
-    let context = Context::new(&display).ok()?;
-    let gl = context.make_current().ok()?;
+    let display = Display::open(&Device::open(&board?)?)?;
+    let context = Context::new(&display)?;
+    let gl = context.make_current()?;
     let caps = gl.caps();
-    Some(Known {
+    let known = Known {
         renderer: format!("{} ({})", caps.renderer, caps.version_text),
         software: caps.is_software,
         es3: caps.at_least(3, 0),
         copies: display.dma_buf_import().is_none(),
-    })
+    };
+    drop(gl);
+    Ok((context, known))
+}
+
+/// Compiles the shaders; says who did, or why nobody.
+fn compile_with(arguments: &Arguments, description: &Description) -> Result<String> {
+    if arguments.gpu == "never" {
+        return Ok("shaders were not compiled: --gpu never".into());
+    }
+    let (context, known) = match driver(description) {
+        Ok(found) => found,
+        Err(error) if arguments.gpu == "always" => return Err(error),
+        Err(error) => return Ok(format!("shaders were not compiled: no driver: {error}")),
+    };
+    // A plan of its own: compiling takes it apart.
+    let mut plan = Plan::look(description, None, Faults::default())?;
+    let mut faults = Faults::default();
+    let gl: Gl = context.make_current()?;
+    compile::compile(&gl, &mut plan, description, &mut faults)?;
+    faults.into_result()?;
+    Ok(format!("shaders compiled by {}", known.renderer))
 }
 
 /// Checks a pipeline.
 pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
-    let mut description = Description::open(&arguments.file)?;
-    for assignment in &arguments.set {
-        description.set(assignment)?;
+    let checked = check(arguments);
+    if arguments.json {
+        let errors = checked.as_ref().err().map_or_else(Vec::new, all);
+        let list: Vec<_> = errors.iter().map(|error| diagnostic::json(error)).collect();
+        let text = serde_json::to_string_pretty(&list).map_err(|error| Error::failed("--json", error.to_string()))?;
+        println!("{text}");
+        return Ok(checked.err().map_or(ExitCode::SUCCESS, |error| exit_code(&error)));
     }
-    let plan = Plan::new(&description, None)?;
+    let (plan, compiled, description) = checked?;
     if arguments.plan {
-        for line in plan.explain(driver(&description).as_ref()) {
+        let known = if arguments.gpu == "never" { None } else { driver(&description).ok().map(|(_, known)| known) };
+        for line in plan.explain(known.as_ref()) {
             println!("{line}");
         }
         return Ok(ExitCode::SUCCESS);
@@ -64,6 +119,22 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         for line in plan.describe() {
             println!("{line}");
         }
+        for source in &plan.sources {
+            source.notes().iter().for_each(|note| println!("{}: {note}", source.name()));
+        }
+        println!("{compiled}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn check(arguments: &Arguments) -> Result<(Plan, String, Description)> {
+    let description = read(&arguments.file, &arguments.set, None)?;
+    let plan = Plan::look(&description, None, Faults::default())?;
+    let compiled = compile_with(arguments, &description)?;
+    Ok((plan, compiled, description))
+}
+
+/// The error and those behind it.
+fn all(error: &Error) -> Vec<&Error> {
+    std::iter::once(error).chain(error.others()).collect()
 }

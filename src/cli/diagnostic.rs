@@ -8,9 +8,45 @@ use std::fmt;
 use darkframe::error::{Error, ErrorKind, Span};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-/// Prints `error` and its causes.
+/// Prints `error`, its causes and the errors that were found beside it; how many they are, where they are several.
 pub fn print(error: &Error, terminal: bool) {
     eprint!("{}", render(error, terminal));
+    error.others().iter().for_each(|other| eprint!("{}", render(other, terminal)));
+    if !error.others().is_empty() {
+        eprintln!("darkframe: {} errors", error.others().len() + 1);
+    }
+}
+
+/// The error for machines. Lines and columns count from 1, columns in characters; the last column is behind the place.
+pub fn json(error: &Error) -> serde_json::Value {
+    let place = error.span().map(|span| {
+        let (line, column) = span.line_column();
+        let end = Span::new(&span.path, span.text.clone(), span.start + span.len..span.start + span.len).line_column();
+        serde_json::json!({
+            "file": span.path, "line": line, "column": column, "end_line": end.0, "end_column": end.1,
+            "text": span.text.get(span.start..span.start + span.len),
+        })
+    });
+    serde_json::json!({
+        "kind": code(error.kind()), "key": error.op(), "message": error.detail(), "hint": error.hint(), "place": place,
+    })
+}
+
+/// The kind of an error, in words.
+fn code(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::Unsupported => "unsupported",
+        ErrorKind::NotFound => "not found",
+        ErrorKind::PermissionDenied => "permission denied",
+        ErrorKind::InvalidInput => "invalid input",
+        ErrorKind::Config => "description",
+        ErrorKind::Shader => "shader",
+        ErrorKind::OutOfMemory => "out of memory",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::ContextLost => "context lost",
+        ErrorKind::PeerClosed => "peer closed",
+        _ => return None,
+    })
 }
 
 fn render(error: &Error, terminal: bool) -> String {
@@ -67,20 +103,7 @@ impl std::error::Error for Drawn<'_> {
 
 impl Diagnostic for Drawn<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let code = match self.error.kind() {
-            ErrorKind::Unsupported => "unsupported",
-            ErrorKind::NotFound => "not found",
-            ErrorKind::PermissionDenied => "permission denied",
-            ErrorKind::InvalidInput => "invalid input",
-            ErrorKind::Config => "description",
-            ErrorKind::Shader => "shader",
-            ErrorKind::OutOfMemory => "out of memory",
-            ErrorKind::Timeout => "timeout",
-            ErrorKind::ContextLost => "context lost",
-            ErrorKind::PeerClosed => "peer closed",
-            _ => return None,
-        };
-        Some(Box::new(code))
+        code(self.error.kind()).map(|code| Box::new(code) as Box<dyn fmt::Display>)
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {

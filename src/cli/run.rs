@@ -85,10 +85,7 @@ pub struct Arguments {
 
 /// Runs a pipeline.
 pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
-    let mut description = Description::open(&arguments.file)?;
-    for assignment in &arguments.set {
-        description.set(assignment)?;
-    }
+    let description = super::check::read(&arguments.file, &arguments.set, arguments.frames)?;
     let live = Arc::new(Live::new(ParameterSet::new(&description)?));
     let stop = Arc::new(AtomicBool::new(false));
     catch_signals(&stop)?;

@@ -213,7 +213,7 @@ impl Timer {
         }
         for (times, limit) in read {
             for (piece, time) in times.into_iter().enumerate() {
-                // Mesa 22.3 on llvmpipe: the first draw of a context took as long as the machine runs.
+                // Mesa 22.3 and 25.0 on llvmpipe: the first draw of a context took as long as the machine runs.
                 match time <= limit {
                     true => found(piece, time),
                     false => self.impossible += 1,

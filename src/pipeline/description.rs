@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+use super::faults::Faults;
+
 pub mod compute;
 pub mod mesh;
 pub mod optimize;
@@ -112,7 +114,7 @@ pub struct Parameter {
 pub struct Source {
     /// The file, relative to the pipeline file; `-` is standard input (y4m; raw where `format` is given; PNG or JPEG
     /// pictures one behind the other with `kind = "image"`). Fifos too. Streams are read once, forwards: no `range`, no
-    /// `loop`. Images: `"photos/*.jpg"` (`*`, `?`, `[0-9]`, `**` for folders below) is all of these files, each a frame,
+    /// `loop`. Images: `"photos/*.jpg"` (`*`, `?`, `[0-9]`, `**` for folders below, links to folders not) is all of these files, each a frame,
     /// by name with numbers by their value (`a2` before `a10`); `"scan-%04d.png"` those with a number there, by number.
     /// Default: none, where `pattern` is given.
     pub file: Option<Spanned<PathBuf>>,
@@ -477,13 +479,7 @@ impl Description {
     /// `NotFound`, `PermissionDenied`; `Config` with the place in the text.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = read_text(path, "pipeline").map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::InvalidInput => {
-                error.with_hint("give the path of a pipeline file (TOML), e.g. examples/enhance.toml")
-            }
-            _ => error,
-        })?;
-        Self::parse(path, text)
+        Self::parse(path, Self::read(path)?)
     }
 
     /// Reads the text of a pipeline file; `path` is for errors and for the files that the text names.
@@ -491,17 +487,54 @@ impl Description {
     /// # Errors
     /// `Config` with the place in the text.
     pub fn parse(path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> Result<Self> {
+        let (description, faults) = Self::parse_partly(path, text);
+        faults.into_result()?;
+        description.ok_or_else(|| Error::new(ErrorKind::Config, "toml", "the text says nothing"))
+    }
+
+    /// As [`Description::open`], without what is wrong; nothing where the text is no TOML.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`, `InvalidInput` of the file.
+    pub fn open_partly(path: impl AsRef<Path>) -> Result<(Option<Self>, Faults)> {
+        let path = path.as_ref();
+        Ok(Self::parse_partly(path, Self::read(path)?))
+    }
+
+    /// As [`Description::parse`], without what is wrong; nothing where the text is no TOML.
+    pub fn parse_partly(path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> (Option<Self>, Faults) {
         let (path, text) = (path.as_ref(), text.into());
-        let mut description: Self = config::parse(path, &text)?;
-        description.origin = Origin { path: path.to_owned(), text };
-        for compute in description.passes.values_mut().filter_map(|pass| pass.compute.as_mut()) {
-            // The short form is the file itself, and its place is that of the key.
-            let (span, file) = (compute.span(), &mut compute.get_mut().0.file);
-            if file.span().is_empty() {
-                *file = Spanned::new(span, file.get_ref().clone());
+        let parsed: config::Parsed<Self> = config::parse_all(path, &text);
+        let mut faults = Faults::default();
+        parsed.errors.into_iter().for_each(|error| faults.add(error));
+        for keys in &parsed.without {
+            match keys.as_slice() {
+                [table, name, ..] => faults.breaks(table, name),
+                [table] => faults.breaks(table, ""),
+                [] => {}
             }
         }
-        Ok(description)
+        let description = parsed.value.map(|mut description| {
+            description.origin = Origin { path: path.to_owned(), text };
+            for compute in description.passes.values_mut().filter_map(|pass| pass.compute.as_mut()) {
+                // The short form is the file itself, and its place is that of the key.
+                let (span, file) = (compute.span(), &mut compute.get_mut().0.file);
+                if file.span().is_empty() {
+                    *file = Spanned::new(span, file.get_ref().clone());
+                }
+            }
+            description
+        });
+        (description, faults)
+    }
+
+    fn read(path: &Path) -> Result<String> {
+        read_text(path, "pipeline").map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::InvalidInput => {
+                error.with_hint("give the path of a pipeline file (TOML), e.g. examples/enhance.toml")
+            }
+            _ => error,
+        })
     }
 
     /// Changes one value: `PARAMETER=VALUE` (or `parameter.NAME=VALUE`), `pass.NAME.UNIFORM=VALUE` (or

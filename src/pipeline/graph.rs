@@ -3,7 +3,7 @@
 //! In: a [`Description`], then what its sources really are. Out: a [`Graph`] in which every reference is an index.
 //! Not here: opening anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::color::Color;
@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
 use crate::layout::Size;
 
-use super::description::{ColorKeys, Description, Filter, PassSize, Source, Wrap, did_you_mean};
+use super::description::{ColorKeys, Description, Filter, Pass, PassSize, Source, Spanned, Wrap, did_you_mean};
+use super::faults::Faults;
 use super::sink::{self, output::Pattern};
 use super::source::image::list;
 
@@ -145,18 +146,24 @@ impl Graph {
     /// `Config` with the place: an unknown name (with the nearest), a cycle, a name that is no GLSL identifier, two
     /// parts of one name, a pass without a size, no sink at all, two sinks for one file.
     pub fn new(description: &Description) -> Result<Self> {
+        let mut faults = Faults::default();
+        let graph = Self::collect(description, &mut faults);
+        faults.into_result().map(|()| graph)
+    }
+
+    /// As [`Graph::new`]; where something is wrong, the graph is not whole.
+    pub fn collect(description: &Description, faults: &mut Faults) -> Self {
         for name in description.passes.keys() {
             if description.sources.contains_key(name.get_ref().as_str()) {
                 let detail = "a source has the same name, and inputs could mean either";
                 let error = description.error(format!("pass.{name}"), detail, name.span());
-                return Err(error.with_hint("rename one of them"));
+                faults.add(error.with_hint("rename one of them"));
             }
         }
-        if description.sinks.is_empty() {
+        if description.sinks.is_empty() && !faults.has_broken("sink") {
             let end = description.origin.text.len();
-            return Err(description
-                .error("sink", "the pipeline has no sink", end.saturating_sub(1)..end.max(1))
-                .with_hint("add [sink.pictures] with input = \"NAME\" and file = \"out/%04d.png\""));
+            let error = description.error("sink", "the pipeline has no sink", end.saturating_sub(1)..end.max(1));
+            faults.add(error.with_hint("add [sink.pictures] with input = \"NAME\" and file = \"out/%04d.png\""));
         }
         let mut streams = description.sources.iter().filter_map(|(name, source)| {
             let file = source.file.as_ref()?;
@@ -164,10 +171,12 @@ impl Graph {
         });
         if let (Some((first, _)), Some((second, file))) = (streams.next(), streams.next()) {
             let detail = format!("source \"{first}\" reads standard input already");
-            return Err(description.error(format!("source.{second}.file"), detail, file.span()));
+            faults.add(description.error(format!("source.{second}.file"), detail, file.span()));
         }
         let mut builder = Builder {
             description,
+            faults,
+            failed: HashSet::new(),
             graph: Self { sources: Vec::new(), passes: Vec::new(), sinks: Vec::new(), unused: Vec::new() },
             done: HashMap::new(),
             copies: HashMap::new(),
@@ -187,16 +196,25 @@ impl Graph {
             .collect();
         for (name, sink) in sinks {
             let name = name.get_ref();
-            let plan = sink::Plan::new(description, name, sink)?;
+            // A sink whose keys are wrong still says what feeds it.
+            let plan = match sink::Plan::new(description, name, sink) {
+                Ok(plan) => Some(plan),
+                Err(error) => {
+                    if !builder.faults.is_broken("sink", name) {
+                        builder.faults.add(error);
+                    }
+                    None
+                }
+            };
             if let Some(file) = &sink.file
                 && !file.get_ref().starts_with("/dev")
             {
-                let error = |detail| Err(description.error(format!("sink.{name}.file"), detail, file.span()));
+                let error = |detail| description.error(format!("sink.{name}.file"), detail, file.span());
                 if let Some(other) = files.insert(plain_path(file.get_ref()), name.clone()) {
-                    return error(format!("sink \"{other}\" writes the same file"));
+                    builder.faults.add(error(format!("sink \"{other}\" writes the same file")));
                 }
                 if let Some(source) = std::fs::canonicalize(file.get_ref()).ok().and_then(|file| read.get(&file)) {
-                    return error(format!("source \"{source}\" reads this file, which would be replaced"));
+                    builder.faults.add(error(format!("source \"{source}\" reads this file, which would be replaced")));
                 }
                 let written = Pattern::parse(file.get_ref()).map(|pattern| pattern.name(0)).unwrap_or_default();
                 let reads = |source: &Source| {
@@ -206,17 +224,20 @@ impl Graph {
                         .is_some_and(|read| list::is_among(description.folder(), read.get_ref(), &written))
                 };
                 if let Some((source, _)) = description.sources.iter().find(|(_, source)| reads(source)) {
-                    return error(format!("source \"{source}\" reads files of this name"));
+                    builder.faults.add(error(format!("source \"{source}\" reads files of this name")));
                 }
             }
-            let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span())?;
+            let feed = builder.resolve(&format!("sink.{name}.input"), sink.input.get_ref(), sink.input.span());
             let pass = match feed {
-                Feed::Pass(pass) | Feed::Previous(pass) => pass,
-                Feed::Source(source) => builder.copy(source, sink.input.get_ref()),
+                Some(Feed::Pass(pass) | Feed::Previous(pass)) => Some(pass),
+                Some(Feed::Source(source)) => Some(builder.copy(source, sink.input.get_ref())),
+                None => None,
             };
-            builder.graph.sinks.push(SinkNode { plan, pass });
+            if let (Some(plan), Some(pass)) = (plan, pass) {
+                builder.graph.sinks.push(SinkNode { plan, pass });
+            }
         }
-        builder.resolve_late()?;
+        builder.resolve_late();
         // What no sink needs is left out, and yet must be right: an error there would surprise later.
         let used: Vec<String> = builder.done.keys().cloned().collect();
         let names = description.sources.keys().chain(description.passes.keys());
@@ -224,9 +245,9 @@ impl Graph {
         unused.sort_by_key(|name| name.span().start);
         let kept = (builder.graph.sources.len(), builder.graph.passes.len());
         for name in &unused {
-            builder.resolve(name.get_ref(), name.get_ref(), name.span())?;
+            builder.resolve(name.get_ref(), name.get_ref(), name.span());
         }
-        builder.resolve_late()?;
+        builder.resolve_late();
         let mut graph = builder.graph;
         graph.sources.truncate(kept.0);
         graph.passes.truncate(kept.1);
@@ -235,7 +256,7 @@ impl Graph {
             graph.passes[index].keeps_previous = feeds.any(|(_, feed)| *feed == Feed::Previous(index));
         }
         graph.unused = unused.into_iter().map(|name| name.get_ref().clone()).collect();
-        Ok(graph)
+        graph
     }
 
     /// The size of every pass's target, from the sizes of the sources.
@@ -298,6 +319,9 @@ impl Graph {
 
 struct Builder<'a> {
     description: &'a Description,
+    faults: &'a mut Faults,
+    /// Passes of which something is wrong, or of what feeds them.
+    failed: HashSet<String>,
     graph: Graph,
     done: HashMap<String, Feed>,
     /// Passes that copy a source for a sink, by source.
@@ -321,31 +345,69 @@ struct Late {
 pub const PREVIOUS: &str = "@previous";
 
 impl Builder<'_> {
-    fn resolve(&mut self, key: &str, name: &str, span: Range<usize>) -> Result<Feed> {
+    /// What `name` is; nothing where that has been said to be wrong.
+    fn resolve(&mut self, key: &str, name: &str, span: Range<usize>) -> Option<Feed> {
         if let Some(feed) = self.done.get(name) {
-            return Ok(*feed);
+            return Some(*feed);
+        }
+        if self.failed.contains(name) {
+            return None;
         }
         if let Some(at) = self.open.iter().position(|open| open == name) {
             let mut circle: Vec<&str> = self.open[at..].iter().map(String::as_str).collect();
             circle.push(name);
             let detail = format!("the passes feed each other in a circle: {}", circle.join(" reads "));
             let hint = format!("\"{PREVIOUS}.{name}\" is its picture of the frame before, which may go round");
-            return Err(self.description.error(key, detail, span).with_hint(hint));
+            self.faults.add(self.description.error(key, detail, span).with_hint(hint));
+            return None;
         }
         if self.description.sources.contains_key(name) {
             self.graph.sources.push(name.to_owned());
             let feed = Feed::Source(self.graph.sources.len() - 1);
             self.done.insert(name.to_owned(), feed);
-            return Ok(feed);
+            return Some(feed);
         }
         let Some((place, pass)) = self.description.passes.get_key_value(name) else {
-            let names = self.description.sources.keys().chain(self.description.passes.keys());
-            let hint = did_you_mean(name, names.map(|name| name.get_ref().as_str()));
-            let detail = format!("there is no source or pass \"{name}\"");
-            return Err(self.description.error(key, detail, span).with_hint(hint));
+            // A table that was not read has a name all the same.
+            if !self.faults.is_broken("source", name) && !self.faults.is_broken("pass", name) {
+                let names = self.description.sources.keys().chain(self.description.passes.keys());
+                let hint = did_you_mean(name, names.map(|name| name.get_ref().as_str()));
+                let detail = format!("there is no source or pass \"{name}\"");
+                self.faults.add(self.description.error(key, detail, span).with_hint(hint));
+            }
+            return None;
         };
-        let kind = keys::kind(self.description, name, place.span(), pass)?;
         self.open.push(name.to_owned());
+        let made = self.pass(name, place, pass);
+        self.open.pop();
+        let Some((node, late)) = made else {
+            self.failed.insert(name.to_owned());
+            return None;
+        };
+        self.graph.passes.push(node);
+        let index = self.graph.passes.len() - 1;
+        self.late.extend(late.into_iter().map(|late| Late { pass: index, ..late }));
+        let feed = Feed::Pass(index);
+        self.done.insert(name.to_owned(), feed);
+        Some(feed)
+    }
+
+    /// Reads a pass, and before it what feeds it; nothing where something is wrong.
+    fn pass(&mut self, name: &str, place: &Spanned<String>, pass: &Pass) -> Option<(PassNode, Vec<Late>)> {
+        // What a pass lacks that was not read whole may stand in the part that was not read.
+        let is_partly = self.faults.is_broken("pass", name);
+        let before = self.faults.count();
+        let mut is_whole = !is_partly;
+        let kind = match keys::kind(self.description, name, place.span(), pass) {
+            Ok(kind) => kind,
+            Err(error) => {
+                if !is_partly {
+                    self.faults.add(error);
+                }
+                is_whole = false;
+                Kind::Shader
+            }
+        };
         let mut late: Vec<Late> = Vec::new();
         let mut inputs: Vec<(String, Feed)> = Vec::new();
         for (input, from) in &pass.inputs.0 {
@@ -353,12 +415,12 @@ impl Builder<'_> {
             // Channels have numbers, not names.
             let named = if kind == Kind::Shadertoy { Ok(()) } else { check_identifier(input.get_ref()) };
             if let Err(detail) = named {
-                let error = self.description.error(key, detail, input.span());
-                return Err(error.with_hint("name it for the shader: inputs = { camera = \"NAME\" }"));
+                let error = self.description.error(key.clone(), detail, input.span());
+                self.faults.add(error.with_hint("name it for the shader: inputs = { camera = \"NAME\" }"));
             }
             if inputs.iter().any(|(other, _)| other == input.get_ref()) {
                 let detail = format!("\"{}\" is there twice", input.get_ref());
-                return Err(self.description.error(key, detail, input.span()));
+                self.faults.add(self.description.error(key.clone(), detail, input.span()));
             }
             let feed = match previous_of(from.get_ref(), name) {
                 Some(of) => {
@@ -366,15 +428,20 @@ impl Builder<'_> {
                     late.push(Late { pass, input, name: of.to_owned(), key, span: from.span() });
                     Feed::Previous(usize::MAX)
                 }
-                None => match self.resolve(&key, from.get_ref(), from.span())? {
+                None => match self.resolve(&key, from.get_ref(), from.span()) {
                     // A sampler of the author's own reads RGB.
-                    Feed::Source(source) if kind == Kind::Shadertoy => Feed::Pass(self.copy(source, from.get_ref())),
-                    feed => feed,
+                    Some(Feed::Source(source)) if kind == Kind::Shadertoy => {
+                        Feed::Pass(self.copy(source, from.get_ref()))
+                    }
+                    Some(feed) => feed,
+                    None => {
+                        is_whole = false;
+                        continue;
+                    }
                 },
             };
             inputs.push((input.get_ref().clone(), feed));
         }
-        self.open.pop();
         if kind == Kind::Shadertoy {
             for (channel, (name, _)) in inputs.iter_mut().enumerate() {
                 *name = format!("iChannel{channel}");
@@ -382,24 +449,28 @@ impl Builder<'_> {
         }
         let size = pass.size.as_ref().map(|size| (size.get_ref().0, size.span()));
         let sized = inputs.iter().any(|(_, feed)| !matches!(feed, Feed::Previous(_)));
-        if !sized && !matches!(size, Some((PassSize::Pixels(_), _))) {
+        if is_whole && !sized && !matches!(size, Some((PassSize::Pixels(_), _))) {
             let detail = match inputs.is_empty() {
                 true => "a pass without inputs needs a size in pixels",
                 false => "a pass that only reads pictures of the frame before needs a size in pixels",
             };
             let error = self.description.error(format!("pass.{name}.size"), detail, place.span());
-            return Err(error.with_hint("add size = \"1280x720\""));
+            self.faults.add(error.with_hint("add size = \"1280x720\""));
         }
         let fourcc = pass.format.as_ref().map_or(Fourcc::ABGR8888, |format| format.get_ref().0);
         if let Err(error) = check_target(fourcc) {
             let span = pass.format.as_ref().map_or(place.span(), |format| format.span());
             let ours = self.description.error(format!("pass.{name}.format"), error.detail(), span);
-            return Err(match error.hint() {
-                Some(hint) => ours.with_hint(hint),
-                None => ours,
-            });
+            self.faults.add(ours.with_hint_of(&error));
         }
-        self.graph.passes.push(PassNode {
+        let repeat = keys::repeat(self.description, name, pass);
+        let repeat = self.faults.take(repeat);
+        let enable = keys::enable(self.description, name, pass);
+        let enable = self.faults.take(enable);
+        let (Some(repeat), Some(enable), true) = (repeat, enable, is_whole && self.faults.count() == before) else {
+            return None;
+        };
+        let node = PassNode {
             name: name.to_owned(),
             described: Some(name.to_owned()),
             inputs,
@@ -408,31 +479,27 @@ impl Builder<'_> {
             filter: pass.filter,
             kind,
             wrap: pass.wrap.as_ref().map_or(Wrap::Clamp, |wrap| *wrap.get_ref()),
-            repeat: keys::repeat(self.description, name, pass)?,
-            enable: keys::enable(self.description, name, pass)?,
+            repeat,
+            enable,
             clear: pass.clear.as_ref().map(|clear| clear.get_ref().0),
             keeps_previous: false,
             filters: Vec::new(),
             size,
-        });
-        let index = self.graph.passes.len() - 1;
-        self.late.extend(late.into_iter().map(|late| Late { pass: index, ..late }));
-        let feed = Feed::Pass(index);
-        self.done.insert(name.to_owned(), feed);
-        Ok(feed)
+        };
+        Some((node, late))
     }
 
     /// Resolves the inputs that are pictures of the frame before; what they need may have such inputs too.
-    fn resolve_late(&mut self) -> Result<()> {
+    fn resolve_late(&mut self) {
         while let Some(Late { pass, input, name, key, span }) = self.late.pop() {
-            let of = match self.resolve(&key, &name, span)? {
-                Feed::Pass(of) | Feed::Previous(of) => of,
+            let of = match self.resolve(&key, &name, span) {
+                Some(Feed::Pass(of) | Feed::Previous(of)) => of,
                 // What a source has shown is overwritten: a copy keeps it.
-                Feed::Source(source) => self.copy(source, &name),
+                Some(Feed::Source(source)) => self.copy(source, &name),
+                None => continue,
             };
             self.graph.passes[pass].inputs[input].1 = Feed::Previous(of);
         }
-        Ok(())
     }
 
     fn copy(&mut self, source: usize, name: &str) -> usize {

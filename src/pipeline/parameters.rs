@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::description::{Description, Uniform, did_you_mean};
+use super::description::{Description, Spanned, Uniform, did_you_mean};
+use super::faults::Faults;
 
 /// What the numbers of a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -96,6 +97,60 @@ fn text(kind: Kind, value: &[f64]) -> String {
     }
 }
 
+/// Reads one `[parameter.NAME]`.
+fn parameter(
+    description: &Description,
+    name: &Spanned<String>,
+    keys: &super::description::Parameter,
+) -> Result<Parameter> {
+    let error = |key: &str, detail: String, span| description.error(format!("parameter.{name}.{key}"), detail, span);
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.get_ref().starts_with(|c: char| c.is_ascii_alphabetic()) || !name.get_ref().chars().all(plain) {
+        let detail = "names begin with a letter and have letters, digits, - and _";
+        return Err(description.error(format!("parameter.{name}"), detail, name.span()));
+    }
+    let default = keys.default.get_ref();
+    let kind = match default {
+        Uniform::Bool(_) => Kind::Boolean,
+        Uniform::Parameter(_) => {
+            let detail = "a default is a number, true, false or an array of numbers".into();
+            return Err(error("default", detail, keys.default.span()));
+        }
+        _ => Kind::Number,
+    };
+    let bounds = [("min", keys.min.as_ref()), ("max", keys.max.as_ref())];
+    for (key, bound) in bounds {
+        let Some(bound) = bound else { continue };
+        if kind == Kind::Boolean {
+            return Err(error(key, "true and false have no range".into(), bound.span()));
+        }
+        if !bound.get_ref().is_finite() {
+            return Err(error(key, format!("{} is no number that a shader can use", bound.get_ref()), bound.span()));
+        }
+    }
+    let [min, max] = bounds.map(|(_, bound)| bound.map(|bound| *bound.get_ref()));
+    if let (Some(low), Some(high), Some(place)) = (min, max, &keys.max)
+        && low > high
+    {
+        return Err(error("max", format!("{high} is below min {low}"), place.span()));
+    }
+    let value = default.numbers();
+    let parameter = Parameter {
+        name: name.get_ref().clone(),
+        kind,
+        value: value.clone(),
+        default: value,
+        min,
+        max,
+        description: keys.description.clone(),
+    };
+    if parameter.value.is_empty() {
+        return Err(error("default", "the array has no number".into(), keys.default.span()));
+    }
+    parameter.check(&parameter.default).map_err(|detail| error("default", detail, keys.default.span()))?;
+    Ok(parameter)
+}
+
 /// The parameters of a description, in the order of the text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParameterSet(Vec<Parameter>);
@@ -106,63 +161,26 @@ impl ParameterSet {
     /// # Errors
     /// `Config` with the place: a name that is none, `min` above `max`, a default out of range.
     pub fn new(description: &Description) -> Result<Self> {
+        let mut faults = Faults::default();
+        let set = Self::collect(description, &mut faults);
+        faults.into_result().map(|()| set)
+    }
+
+    /// As [`ParameterSet::new`], without those that are wrong.
+    pub fn collect(description: &Description, faults: &mut Faults) -> Self {
         let mut given: Vec<_> = description.parameters.iter().collect();
         given.sort_by_key(|(name, _)| name.span().start);
         let mut set = Vec::new();
         for (name, keys) in given {
-            let error =
-                |key: &str, detail: String, span| description.error(format!("parameter.{name}.{key}"), detail, span);
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-            if !name.get_ref().starts_with(|c: char| c.is_ascii_alphabetic()) || !name.get_ref().chars().all(plain) {
-                let detail = "names begin with a letter and have letters, digits, - and _";
-                return Err(description.error(format!("parameter.{name}"), detail, name.span()));
-            }
-            let default = keys.default.get_ref();
-            let kind = match default {
-                Uniform::Bool(_) => Kind::Boolean,
-                Uniform::Parameter(_) => {
-                    let detail = "a default is a number, true, false or an array of numbers".into();
-                    return Err(error("default", detail, keys.default.span()));
-                }
-                _ => Kind::Number,
-            };
-            let bounds = [("min", keys.min.as_ref()), ("max", keys.max.as_ref())];
-            for (key, bound) in bounds {
-                let Some(bound) = bound else { continue };
-                if kind == Kind::Boolean {
-                    return Err(error(key, "true and false have no range".into(), bound.span()));
-                }
-                if !bound.get_ref().is_finite() {
-                    return Err(error(
-                        key,
-                        format!("{} is no number that a shader can use", bound.get_ref()),
-                        bound.span(),
-                    ));
+            match parameter(description, name, keys) {
+                Ok(parameter) => set.push(parameter),
+                Err(error) => {
+                    faults.breaks("parameter", name.get_ref());
+                    faults.add(error);
                 }
             }
-            let [min, max] = bounds.map(|(_, bound)| bound.map(|bound| *bound.get_ref()));
-            if let (Some(low), Some(high), Some(place)) = (min, max, &keys.max)
-                && low > high
-            {
-                return Err(error("max", format!("{high} is below min {low}"), place.span()));
-            }
-            let value = default.numbers();
-            let parameter = Parameter {
-                name: name.get_ref().clone(),
-                kind,
-                value: value.clone(),
-                default: value,
-                min,
-                max,
-                description: keys.description.clone(),
-            };
-            if parameter.value.is_empty() {
-                return Err(error("default", "the array has no number".into(), keys.default.span()));
-            }
-            parameter.check(&parameter.default).map_err(|detail| error("default", detail, keys.default.span()))?;
-            set.push(parameter);
         }
-        Ok(Self(set))
+        Self(set)
     }
 
     /// All of them.

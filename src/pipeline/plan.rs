@@ -14,23 +14,24 @@ use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{
-    ComputeKeys, Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Spanned, Step, Uniform, did_you_mean,
-};
+use super::description::{ComputeKeys, Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
+use super::faults::Faults;
 use super::frames::FrameSet;
-use super::graph::{Feed, Graph, Kind, PassNode};
+use super::graph::{Feed, Graph, PassNode};
 use super::model::Model;
 use super::parameters::ParameterSet;
 use super::pass::composite;
-use super::shader::{BUILT_IN, Declared, Entry, Shader, texels};
+use super::shader::{Declared, Shader, texels};
 use super::sink::Shape;
-use super::source::{Info, Opened, Stop};
+use super::source::{Info, Opened, Opening, Stop};
 
 mod explain;
 mod fuse;
+mod part;
 mod reuse;
 
 pub use explain::Known;
+use part::{authored, check_sink, open_source, the_rest};
 
 /// Passes as they are drawn.
 #[derive(Clone)]
@@ -87,9 +88,16 @@ impl Programs {
     /// # Errors
     /// `Config` and `Shader` with the place; those of the files.
     pub fn new(description: &Description, graph: &Graph, sizes: Sizes<'_>) -> Result<Self> {
-        let mut parameters = ParameterSet::new(description)?;
+        let mut faults = Faults::default();
+        let programs = Self::collect(description, graph, sizes, &mut faults);
+        faults.into_result().map(|()| programs)
+    }
+
+    /// As [`Programs::new`]; where something is wrong, not all is there.
+    fn collect(description: &Description, graph: &Graph, sizes: Sizes<'_>, faults: &mut Faults) -> Self {
+        let mut parameters = ParameterSet::collect(description, faults);
         let (mut shaders, mut uniforms) = (Vec::new(), Vec::new());
-        let mut known: HashMap<PathBuf, Arc<Shader>> = HashMap::new();
+        let mut known: HashMap<PathBuf, Option<Arc<Shader>>> = HashMap::new();
         for node in &graph.passes {
             let Some(name) = &node.described else {
                 shaders.push(None);
@@ -97,41 +105,17 @@ impl Programs {
                 continue;
             };
             let pass = &description.passes[name.as_str()];
-            let Some((key, file)) = pass.shader_file() else {
+            if pass.shader_file().is_none() {
                 let target = sizes.targets[shaders.len()];
-                shaders.push(generated(description, name, node, target, sizes)?.map(Arc::new));
+                let shader = generated(description, name, node, target, sizes);
+                shaders.push(faults.take(shader).flatten().map(Arc::new));
                 uniforms.push(Vec::new());
                 continue;
-            };
-            let path = description.resolve(file.get_ref());
-            let shader = match known.get(&path) {
-                Some(shader) => shader.clone(),
-                None => {
-                    let opened = match node.kind {
-                        Kind::Compute => Shader::open_compute(&path),
-                        _ => Shader::open(&path),
-                    };
-                    let shader = opened.map_err(|error| match (error.kind(), error.span()) {
-                        (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
-                            description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
-                        }
-                        _ => error,
-                    })?;
-                    let shader = Arc::new(shader);
-                    known.insert(path, shader.clone());
-                    shader
-                }
-            };
-            if (shader.entry == Entry::MainImage) != (node.kind == Kind::Shadertoy) {
-                let path = file.get_ref().display();
-                let (detail, hint) = match node.kind {
-                    Kind::Shadertoy => (format!("{path} has no mainImage"), "remove style = \"shadertoy\""),
-                    _ => (format!("{path} has mainImage, as on shadertoy.com"), "add style = \"shadertoy\""),
-                };
-                return Err(description.error(format!("pass.{name}.{key}"), detail, file.span()).with_hint(hint));
             }
-            uniforms.push(values(description, name, pass, file, &shader, &mut parameters)?);
-            shaders.push(Some(shader));
+            let shader = authored(description, name, pass, &mut known, &mut parameters, faults);
+            let (shader, values) = shader.map_or((None, Vec::new()), |(shader, values)| (Some(shader), values));
+            uniforms.push(values);
+            shaders.push(shader);
         }
         for parameter in parameters.iter() {
             let is_used = |pass: &Pass| {
@@ -142,7 +126,7 @@ impl Programs {
                 tracing::warn!(parameter = parameter.name, "no uniform refers to it");
             }
         }
-        Ok(Self { shaders, uniforms, parameters })
+        Self { shaders, uniforms, parameters }
     }
 }
 
@@ -203,38 +187,56 @@ impl Plan {
         Self::new_until(description, frames, &Stop::default())
     }
 
+    /// Looks at `description`, of which `faults` says what is wrong already: nothing is taken from streams and from other
+    /// processes.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]: all that is wrong, the first with the others behind it.
+    pub fn look(description: &Description, frames: Option<FrameRange>, faults: Faults) -> Result<Self> {
+        Self::collect(description, frames, Opening::Look, faults)
+    }
+
     /// As [`Plan::new`]; streams are waited for until `stop` is set at most.
     ///
     /// # Errors
     /// As [`Plan::new`]; `Interrupted`.
     pub fn new_until(description: &Description, frames: Option<FrameRange>, stop: &Stop) -> Result<Self> {
-        let graph = Graph::new(description)?;
+        Self::collect(description, frames, Opening::Read(stop), Faults::default())
+    }
+
+    fn collect(
+        description: &Description,
+        frames: Option<FrameRange>,
+        opening: Opening<'_>,
+        mut faults: Faults,
+    ) -> Result<Self> {
+        let graph = Graph::collect(description, &mut faults);
+        if !faults.is_empty() {
+            return Err(the_rest(description, faults));
+        }
         let mut sources = Vec::new();
         for name in &graph.sources {
-            let source = &description.sources[name.as_str()];
-            let opened = Opened::open_until(description, name, source, stop).map_err(|error| {
-                // That the file is not there, or is a folder, is a mistake in the text; what is in it is not.
-                // So it is which files a pattern takes.
-                match (&source.file, error.kind(), error.op()) {
-                    (Some(file), ErrorKind::NotFound | ErrorKind::InvalidInput, "open" | "size") => {
-                        let key = if error.op() == "size" { "size" } else { "file" };
-                        let key = format!("source.{name}.{key}");
-                        description.error(key, error.detail(), file.span()).with_hint_of(&error)
-                    }
-                    _ => error,
-                }
-            })?;
-            sources.push(opened);
+            sources.extend(faults.take(open_source(description, name, opening)));
+        }
+        if !faults.is_empty() {
+            return Err(the_rest(description, faults));
         }
         let source_sizes: Vec<Size> = sources.iter().map(|source| source.info().size).collect();
-        let sizes = graph.sizes(description, &source_sizes)?;
+        let Some(sizes) = faults.take(graph.sizes(description, &source_sizes)) else {
+            return Err(the_rest(description, faults));
+        };
         let known = Sizes { sources: &source_sizes, targets: &sizes };
-        let models = open_models(description, &graph, &sizes)?;
-        let Programs { shaders, uniforms, parameters } = Programs::new(description, &graph, known)?;
+        let models = open_models(description, &graph, &sizes, &mut faults);
+        let Programs { shaders, uniforms, parameters } = Programs::collect(description, &graph, known, &mut faults);
         let rate = description.rate.map(|rate| rate.0);
         let rate = rate.or_else(|| sources.iter().find_map(|source| source.info().rate)).unwrap_or(Rate::DEFAULT);
         let range = frames.or(description.frames.map(|frames| frames.0));
-        let (start, end) = bounds(range, &sources)?;
+        let (start, end) = faults.take(bounds(range, &sources)).unwrap_or((0, None));
+        for sink in &graph.sinks {
+            let shape = shape(&graph, &sizes, sink.pass, rate, end.map(|end| end - start));
+            faults.take(check_sink(description, &sink.plan, &shape));
+        }
+        faults.into_result()?;
         let infos = sources.iter().map(|source| source.info().clone()).collect();
         let conversions = sources.iter().map(Opened::conversion).collect();
         let mut plan = Self {
@@ -262,24 +264,6 @@ impl Plan {
             apart: BTreeSet::new(),
         };
         plan.settle();
-        for sink in &plan.graph.sinks {
-            let shape = plan.shape(sink.pass);
-            sink.plan.check(&shape).map_err(|error| {
-                let name = &sink.plan.name;
-                let given = &description.sinks[name.as_str()];
-                let span = given.file.as_ref().map_or(given.input.span(), |file| file.span());
-                // What the pictures are is decided by what feeds the sink.
-                let (key, span) = match error.op() {
-                    "format" => ("input", given.input.span()),
-                    key => (key, span),
-                };
-                let ours = description.error(format!("sink.{name}.{key}"), error.detail(), span);
-                match error.hint() {
-                    Some(hint) => ours.with_hint(hint),
-                    None => ours,
-                }
-            })?;
-        }
         Ok(plan)
     }
 
@@ -312,14 +296,7 @@ impl Plan {
 
     /// What the pictures of a pass are.
     pub fn shape(&self, pass: usize) -> Shape {
-        Shape {
-            size: self.sizes[pass],
-            fourcc: self.graph.passes[pass].fourcc,
-            color: self.graph.passes[pass].color(self.sizes[pass]),
-            rate: self.rate,
-            frames: self.end.map(|end| end - self.start),
-            held: self.graph.held(pass),
-        }
+        shape(&self.graph, &self.sizes, pass, self.rate, self.end.map(|end| end - self.start))
     }
 
     /// Whether a pass can be drawn four pixels a fragment where the CPU draws and pixels are copied anyway: it only asks
@@ -463,13 +440,30 @@ fn compute_keys(description: &Description) -> BTreeMap<String, ComputeKeys> {
     keys.map(|(name, keys)| (name.get_ref().clone(), keys)).collect()
 }
 
+/// What the pictures of a pass are.
+fn shape(graph: &Graph, sizes: &[Size], pass: usize, rate: Rate, frames: Option<u64>) -> Shape {
+    Shape {
+        size: sizes[pass],
+        fourcc: graph.passes[pass].fourcc,
+        color: graph.passes[pass].color(sizes[pass]),
+        rate,
+        frames,
+        held: graph.held(pass),
+    }
+}
+
 fn mesh_keys(description: &Description, models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, MeshKeys> {
     let keys = |name: &String| Some(description.passes.get(name.as_str())?.mesh.as_ref()?.get_ref().0.clone());
     models.keys().filter_map(|name| Some((name.clone(), keys(name)?))).collect()
 }
 
 /// The models that passes draw, each file read once; with the keys that speak of what is in them checked.
-fn open_models(description: &Description, graph: &Graph, sizes: &[Size]) -> Result<BTreeMap<String, Arc<Model>>> {
+fn open_models(
+    description: &Description,
+    graph: &Graph,
+    sizes: &[Size],
+    faults: &mut Faults,
+) -> BTreeMap<String, Arc<Model>> {
     let mut files: HashMap<PathBuf, Arc<Model>> = HashMap::new();
     let mut models = BTreeMap::new();
     for (node, _size) in graph.passes.iter().zip(sizes) {
@@ -479,20 +473,17 @@ fn open_models(description: &Description, graph: &Graph, sizes: &[Size]) -> Resu
         };
         let keys = &mesh.get_ref().0;
         let at_key = |error: Error| {
-            let ours = description.error(format!("pass.{}.mesh", node.name), error.detail(), mesh.span());
-            match error.hint() {
-                Some(hint) => ours.with_hint(hint),
-                None => ours,
-            }
+            description.error(format!("pass.{}.mesh", node.name), error.detail(), mesh.span()).with_hint_of(&error)
         };
         let path = description.resolve(&keys.file);
         let model = match files.get(&path) {
-            Some(model) => model.clone(),
-            None => Arc::new(Model::open(&path).map_err(at_key)?),
+            Some(model) => Some(model.clone()),
+            None => faults.take(Model::open(&path).map_err(at_key)).map(Arc::new),
         };
+        let Some(model) = model else { continue };
         #[cfg(feature = "mesh")]
         {
-            super::model::view::View::new(&model, keys, *_size).map_err(at_key)?;
+            faults.take(super::model::view::View::new(&model, keys, *_size).map_err(at_key));
             for what in &model.left_out {
                 tracing::warn!(pass = node.name, model = %path.display(), "not drawn: {what}");
             }
@@ -500,7 +491,7 @@ fn open_models(description: &Description, graph: &Graph, sizes: &[Size]) -> Resu
         files.insert(path, model.clone());
         models.insert(node.name.clone(), model);
     }
-    Ok(models)
+    models
 }
 
 /// First frame and the one after the last: the range, cut where the first source ends.
@@ -538,92 +529,4 @@ fn generated(
         });
     }
     pass.blend.as_ref().map(|blend| composite::blend(blend.get_ref().0, names)).transpose()
-}
-
-fn sampler_hint(name: &str) -> String {
-    format!("pictures are inputs: add inputs = {{ {name} = \"SOURCE\" }}, call {name}() or {name}(uv), declare nothing")
-}
-
-/// The value of every uniform that the shader declares.
-fn values(
-    description: &Description,
-    name: &str,
-    pass: &Pass,
-    file: &Spanned<PathBuf>,
-    shader: &Shader,
-    parameters: &mut ParameterSet,
-) -> Result<Vec<Setting>> {
-    let is_built_in = |uniform: &str| {
-        let sizes = pass.inputs.0.iter().any(|(input, _)| uniform.strip_suffix("_size") == Some(input.get_ref()));
-        sizes || BUILT_IN.contains(&uniform)
-    };
-    let declared: Vec<&Declared> = shader.uniforms.iter().filter(|uniform| !is_built_in(&uniform.name)).collect();
-    for (given, value) in &pass.uniforms {
-        let key = format!("pass.{name}.uniforms.{given}");
-        let Some(uniform) = declared.iter().find(|uniform| uniform.name == *given.get_ref()) else {
-            if is_built_in(given.get_ref()) {
-                let detail = format!("the run sets \"{given}\" itself");
-                return Err(description.error(key, detail, given.span()).with_hint("remove it"));
-            }
-            let detail = format!("{} declares no uniform \"{given}\"", file.get_ref().display());
-            let hint = did_you_mean(given.get_ref(), declared.iter().map(|uniform| uniform.name.as_str()));
-            return Err(description.error(key, detail, given.span()).with_hint(hint));
-        };
-        let wanted = uniform.components();
-        let mut numbers = value.get_ref().numbers();
-        let mut whose = given.get_ref().clone();
-        if let Uniform::Parameter(parameter) = value.get_ref() {
-            whose = format!("${parameter}");
-            numbers = match parameters.value(parameter) {
-                Some(numbers) => numbers.to_vec(),
-                None => {
-                    let detail = format!("there is no parameter \"{parameter}\"");
-                    let hint = match parameters.iter().next() {
-                        Some(_) => parameters.nearest(parameter),
-                        None => format!("add [parameter.{parameter}] with default = …"),
-                    };
-                    return Err(description.error(key, detail, value.span()).with_hint(hint));
-                }
-            };
-        }
-        let count = numbers.len();
-        if wanted != Some(count) {
-            let detail = match (wanted, value.get_ref()) {
-                (Some(wanted), Uniform::Parameter(_)) => {
-                    format!("{whose} has {count} numbers, {} {given} has {wanted}", uniform.kind)
-                }
-                (Some(wanted), _) => format!("{count} numbers given, {} {given} has {wanted}", uniform.kind),
-                (None, _) => format!("{} {given} cannot be set from a description", uniform.kind),
-            };
-            let error = description.error(key, detail, value.span());
-            return Err(if uniform.is_sampler() { error.with_hint(sampler_hint(given.get_ref())) } else { error });
-        }
-        let whole = uniform.kind.starts_with(['i', 'u', 'b']);
-        let fits = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
-        if whole && !numbers.iter().all(fits) {
-            let detail = format!("{} {given} takes whole numbers", uniform.kind);
-            return Err(description.error(key, detail, value.span()));
-        }
-        if let (true, Uniform::Parameter(parameter)) = (whole, value.get_ref()) {
-            parameters.take_whole(parameter).map_err(|detail| description.error(key, detail, value.span()))?;
-        }
-    }
-    let mut values = Vec::new();
-    for uniform in declared {
-        let Some(value) = pass.uniforms.get(uniform.name.as_str()) else {
-            let span = file.span();
-            let detail = format!("the shader declares {} {}, and no value is given", uniform.kind, uniform.name);
-            let hint = match uniform.is_sampler() {
-                true => sampler_hint(&uniform.name),
-                false => format!("add uniforms = {{ {} = … }}", uniform.name),
-            };
-            return Err(description.error(format!("pass.{name}.uniforms"), detail, span).with_hint(hint));
-        };
-        let (numbers, parameter) = match value.get_ref() {
-            Uniform::Parameter(name) => (parameters.value(name).unwrap_or_default().to_vec(), Some(name.clone())),
-            value => (value.numbers(), None),
-        };
-        values.push(Setting { uniform: uniform.clone(), numbers, parameter });
-    }
-    Ok(values)
 }

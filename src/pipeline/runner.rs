@@ -28,6 +28,7 @@ use super::plan::Plan;
 use super::report::{self, Driver, Report};
 use super::resume::{JobOptions, Work};
 
+pub mod compile;
 mod deliver;
 mod feed;
 mod lent;
@@ -223,7 +224,8 @@ impl<'a> Job<'a> {
         for (source, filter) in std::mem::take(&mut plan.sources).into_iter().zip(filters) {
             feeds.push(SourceFeed::start(scope, gl, &self, source, (draw.clone(), rate), filter)?);
         }
-        let mut stages = programs::compile(gl, &mut plan, &feeds).map_err(|error| self.with_place(error))?;
+        let mut stages =
+            programs::compile(gl, &mut plan, &feeds).map_err(|error| with_place(self.description, error))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
         let (four_wide, reused) = (plan.four_wide.clone(), plan.reused.clone());
         let mut parameters = plan.parameters.clone();
@@ -454,27 +456,6 @@ impl<'a> Job<'a> {
         Err(Error::unsupported("import", refusals.join(" | ")))
     }
 
-    /// The error with the place of the key that it is about.
-    fn with_place(&self, error: Error) -> Error {
-        let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
-        let place = key.and_then(|(name, key)| {
-            let pass = self.description.passes.get(name)?;
-            match key {
-                "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
-                "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
-                "compute" => pass.compute.as_ref().map(|compute| compute.span()),
-                _ => None,
-            }
-        });
-        match place {
-            Some(place) => {
-                let origin = &self.description.origin;
-                error.with_span(Span::new(&origin.path, origin.text.clone(), place))
-            }
-            None => error,
-        }
-    }
-
     /// Fails where the driver is known not to live through an import.
     fn survives(&self, role: Role, allocator: AllocatorKind, fourcc: Fourcc, size: Size) -> Result<()> {
         let Some(prover) = self.prover else { return Ok(()) };
@@ -515,4 +496,25 @@ fn so_far(facts: &Report, done: u64, begun: Instant, passes: &PassTimes) -> Repo
 /// What is known of a sink before it has written anything.
 fn sink_edge(graph: &Graph, targets: &[Target], pass: usize) -> report::Edge {
     report::Edge { input: graph.passes[pass].name.clone(), ..targets[pass].edge().cloned().unwrap_or_default() }
+}
+
+/// The error with the place of the key that it is about.
+fn with_place(description: &Description, error: Error) -> Error {
+    let key = error.op().strip_prefix("pass.").and_then(|key| key.rsplit_once('.'));
+    let place = key.and_then(|(name, key)| {
+        let pass = description.passes.get(name)?;
+        match key {
+            "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
+            "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+            "compute" => pass.compute.as_ref().map(|compute| compute.span()),
+            _ => None,
+        }
+    });
+    match place {
+        Some(place) => {
+            let origin = &description.origin;
+            error.with_span(Span::new(&origin.path, origin.text.clone(), place))
+        }
+        None => error,
+    }
 }

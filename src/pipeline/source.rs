@@ -27,6 +27,7 @@ pub mod pattern;
 pub mod raw;
 pub mod unixfd;
 pub mod unpack;
+mod unread;
 pub mod y4m;
 
 pub(crate) use input::{Input, Rows};
@@ -40,6 +41,15 @@ pub(super) const BRIEF: Duration = Duration::from_millis(100);
 
 /// Set to true, nobody waits for a stream any more: reads that have to fail with `Interrupted`.
 pub type Stop = Arc<AtomicBool>;
+
+/// How far a source is opened.
+#[derive(Clone, Copy, Debug)]
+pub enum Opening<'a> {
+    /// To be read; streams are waited for until this is set at most.
+    Read(&'a Stop),
+    /// To be looked at: nothing is taken from a stream or from another process.
+    Look,
+}
 
 /// What a source's pictures are.
 #[derive(Clone, Debug)]
@@ -132,7 +142,15 @@ impl Opened {
     /// # Errors
     /// As [`Opened::open`]; `Interrupted`.
     pub fn open_until(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Self> {
-        let reader = keys::reader(description, name, source, stop)?;
+        Self::with(description, name, source, Opening::Read(stop))
+    }
+
+    /// As [`Opened::open`], as far as `opening` says.
+    ///
+    /// # Errors
+    /// As [`Opened::open_until`].
+    pub fn with(description: &Description, name: &str, source: &Source, opening: Opening<'_>) -> Result<Self> {
+        let reader = keys::reader(description, name, source, opening)?;
         let mut info = reader.info().clone();
         info.rate = source.rate.map(|rate| rate.0).or(info.rate);
         let is_yuv = info.fourcc.format()?.is_yuv();

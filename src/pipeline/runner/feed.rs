@@ -435,7 +435,7 @@ pub(super) fn try_buffer(gl: &Gl, info: &Info, buffer: &Buffer, external: bool) 
     draw_small(gl, info, way.binding, way.textures[0].iter().collect()).map(|_| ())
 }
 
-fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
+pub(super) fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
     Ok(match info.fourcc.format()?.is_yuv() {
         true => yuv::views(info.fourcc, info.size)?,
         false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],

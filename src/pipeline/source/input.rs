@@ -86,6 +86,11 @@ impl Input {
         Ok(Self { file, path: path.to_owned(), len_bytes: Some(metadata.len()), stream: None })
     }
 
+    /// What errors call the file at `path`.
+    pub fn named(path: &Path) -> &Path {
+        if is_stdin(path) { Path::new("standard input") } else { path }
+    }
+
     fn standard_input(stop: &Stop) -> Result<Self> {
         use std::io::IsTerminal;
         use std::os::fd::AsFd;

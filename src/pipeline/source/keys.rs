@@ -7,12 +7,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Fourcc;
 use crate::layout::Size;
 
 use super::super::description::{Description, Fit, Orientation, Profile, Rate, Source, SourceKind};
 use super::image::{self, Framing, list};
-use super::input::{is_stdin, is_stream};
-use super::{Reader, Stop, cube, name_span, pattern, raw, unixfd, y4m};
+use super::input::{Input, is_stdin, is_stream};
+use super::unread::Unread;
+use super::{Opening, Reader, Stop, cube, name_span, pattern, raw, unixfd, y4m};
 
 /// Keys that only some kinds of source have, with their places.
 type Given = [(&'static str, Option<Range<usize>>)];
@@ -21,12 +23,17 @@ struct Keys<'a> {
     description: &'a Description,
     name: &'a str,
     source: &'a Source,
-    stop: &'a Stop,
+    opening: Opening<'a>,
 }
 
 /// The reader that the keys ask for.
-pub(super) fn reader(description: &Description, name: &str, source: &Source, stop: &Stop) -> Result<Box<dyn Reader>> {
-    let keys = Keys { description, name, source, stop };
+pub(super) fn reader(
+    description: &Description,
+    name: &str,
+    source: &Source,
+    opening: Opening<'_>,
+) -> Result<Box<dyn Reader>> {
+    let keys = Keys { description, name, source, opening };
     if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
         return keys.unixfd();
     }
@@ -41,6 +48,14 @@ pub(super) fn reader(description: &Description, name: &str, source: &Source, sto
 }
 
 impl Keys<'_> {
+    fn stop(&self) -> &Stop {
+        static NEVER: std::sync::LazyLock<Stop> = std::sync::LazyLock::new(Stop::default);
+        match self.opening {
+            Opening::Read(stop) => stop,
+            Opening::Look => &NEVER,
+        }
+    }
+
     fn error(&self, key: &str, detail: impl Into<String>, span: Range<usize>) -> Error {
         self.description.error(format!("source.{}.{key}", self.name), detail, span)
     }
@@ -108,9 +123,12 @@ impl Keys<'_> {
         let address: crate::share::unixfd::Address = socket.get_ref().parse().map_err(failed)?;
         let key = format!("source.{}.allow", self.name);
         let allow = super::super::sink::unixfd::allow(description, &key, &source.allow)?;
+        if let Opening::Look = self.opening {
+            return Ok(Box::new(Unread::new(&format!("the producer at {address}"), None, None)));
+        }
         let options =
             crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        let reader = unixfd::SocketReader::open(&address, options, self.stop);
+        let reader = unixfd::SocketReader::open(&address, options, self.stop());
         Ok(Box::new(reader.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error,
             _ => failed(error),
@@ -184,20 +202,26 @@ impl Keys<'_> {
         if !matches!(kind, SourceKind::Raw | SourceKind::Image) {
             self.refuse(&[self.size()], "this key is for raw files and images; this file says it itself")?;
         }
+        // Its keys are looked at all the same.
+        let look = match self.opening {
+            Opening::Look if stream => Some(format!("{}, a stream,", Input::named(&path).display())),
+            _ => None,
+        };
         match kind {
+            SourceKind::Y4m if look.is_some() => Ok(Box::new(Unread::new(&look.unwrap_or_default(), None, None))),
             SourceKind::Cube if stream => {
                 Err(self.error("file", "tables are read from files, not from streams", file.span()))
             }
-            SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path, source.color.range, self.stop)?)),
-            SourceKind::Image => self.images(folder, file.get_ref(), stream),
+            SourceKind::Y4m => Ok(Box::new(y4m::Y4mReader::open(&path, source.color.range, self.stop())?)),
+            SourceKind::Image => self.images(folder, file.get_ref(), (stream, look)),
             SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
             // Opened above.
             SourceKind::Unixfd => Err(Error::failed("unixfd", "a source without its socket")),
-            SourceKind::Raw => self.raw(&path),
+            SourceKind::Raw => self.raw(&path, look),
         }
     }
 
-    fn images(&self, folder: &Path, file: &Path, stream: bool) -> Result<Box<dyn Reader>> {
+    fn images(&self, folder: &Path, file: &Path, (stream, look): (bool, Option<String>)) -> Result<Box<dyn Reader>> {
         let source = self.source;
         let value = |orientation: &Option<super::super::description::Spanned<Orientation>>| {
             orientation.as_ref().is_none_or(|orientation| *orientation.get_ref() == Orientation::Upright)
@@ -224,8 +248,12 @@ impl Keys<'_> {
             }
         };
         let options = image::Options { decoding, framing };
+        if let Some(look) = look {
+            let size = framing.map(|framing| framing.size);
+            return Ok(Box::new(Unread::new(&look, size, size.map(|_| Fourcc::ABGR8888))));
+        }
         if stream {
-            return image::open_stream(&self.description.resolve(file), options, self.stop);
+            return image::open_stream(&self.description.resolve(file), options, self.stop());
         }
         match list::find(folder, file)? {
             list::Files::One(path) => image::open(&path, options),
@@ -238,7 +266,7 @@ impl Keys<'_> {
         }
     }
 
-    fn raw(&self, path: &Path) -> Result<Box<dyn Reader>> {
+    fn raw(&self, path: &Path, look: Option<String>) -> Result<Box<dyn Reader>> {
         let source = self.source;
         let place = name_span(self.description, self.name);
         let missing =
@@ -256,7 +284,10 @@ impl Keys<'_> {
             header_bytes: source.header_bytes,
         })
         .map_err(|error| self.error(error.op(), error.detail(), span))?;
-        Ok(Box::new(raw::RawReader::open(path, layout, self.stop)?))
+        if let Some(look) = look {
+            return Ok(Box::new(Unread::new(&look, Some(size.get_ref().0), Some(format.get_ref().0))));
+        }
+        Ok(Box::new(raw::RawReader::open(path, layout, self.stop())?))
     }
 }
 

@@ -80,10 +80,18 @@ fn matching(folder: &Path, name: &Path) -> Result<Files> {
         (true, _) | (_, true) => wanted.to_owned(),
         _ => format!("{}/{wanted}", glob::Pattern::escape(folder.to_str().ok_or_else(not_text)?)),
     };
-    let found = glob::glob_with(&text, options()).map_err(|error| {
+    let wrong = |error: glob::PatternError| {
         let detail = format!("{}: at character {} of the pattern: {}", shown.display(), error.pos, error.msg);
         Error::invalid("open", detail).with_hint("* is any text, ? any character, [0-9] one of these")
-    })?;
+    };
+    let found: Box<dyn Iterator<Item = std::result::Result<PathBuf, (PathBuf, std::io::Error)>>> =
+        match text.contains("**") {
+            true => Box::new(below(&shown, glob::Pattern::new(&text).map_err(wrong)?)),
+            false => {
+                let found = glob::glob_with(&text, options()).map_err(wrong)?;
+                Box::new(found.map(|path| path.map_err(|error| (error.path().to_owned(), error.into()))))
+            }
+        };
     let mut files: Vec<PathBuf> = Vec::new();
     // By a link to a folder above it, the same file may be found by many ways.
     let mut folders: HashMap<PathBuf, PathBuf> = HashMap::new();
@@ -96,11 +104,8 @@ fn matching(folder: &Path, name: &Path) -> Result<Files> {
         let path = match path {
             Ok(path) => path,
             // A link that leads in a circle has no files.
-            Err(error) if error.error().raw_os_error() == Some(nix::libc::ELOOP) => continue,
-            Err(error) => {
-                let path = error.path().to_owned();
-                return Err(Error::from_io("open", path.display(), error.into()));
-            }
+            Err((_, error)) if error.raw_os_error() == Some(nix::libc::ELOOP) => continue,
+            Err((path, error)) => return Err(Error::from_io("open", path.display(), error)),
         };
         if std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
             continue;
@@ -119,6 +124,26 @@ fn matching(folder: &Path, name: &Path) -> Result<Files> {
     }
     files.sort_by(|one, other| alphanumeric_sort::compare_path(one, other));
     Ok(Files::Several(files, None))
+}
+
+/// Every file that matches, in the folders below the first that is no pattern. Links to folders are not followed: they may
+/// lead in circles.
+fn below(
+    shown: &Path,
+    pattern: glob::Pattern,
+) -> impl Iterator<Item = std::result::Result<PathBuf, (PathBuf, std::io::Error)>> {
+    let top = shown.ancestors().filter(|part| !is_glob(part)).find(|part| part.is_dir()).unwrap_or(Path::new(""));
+    let top = if top.as_os_str().is_empty() { Path::new(".") } else { top };
+    walkdir::WalkDir::new(top).into_iter().filter_map(move |entry| match entry {
+        Ok(entry) => {
+            let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
+            pattern.matches_path_with(path, options()).then(|| Ok(path.to_owned()))
+        }
+        Err(error) => {
+            let path = error.path().map(Path::to_owned).unwrap_or_default();
+            Some(Err((path, error.into())))
+        }
+    })
 }
 
 fn numbered(folder: &Path, name: &Path) -> Result<Files> {
