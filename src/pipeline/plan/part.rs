@@ -102,7 +102,7 @@ pub(super) fn authored(
             shader?
         }
     };
-    let is_shadertoy = pass.style.as_ref().is_some_and(|style| *style.get_ref() == Style::Shadertoy);
+    let is_shadertoy = key == "shader" && pass.style.as_ref().is_some_and(|style| *style.get_ref() == Style::Shadertoy);
     if (shader.entry == Entry::MainImage) != is_shadertoy {
         if !faults.is_broken("pass", name) {
             let path = file.get_ref().display();
