@@ -517,11 +517,7 @@ impl Description {
         let description = parsed.value.map(|mut description| {
             description.origin = Origin { path: path.to_owned(), text };
             for compute in description.passes.values_mut().filter_map(|pass| pass.compute.as_mut()) {
-                // The short form is the file itself, and its place is that of the key.
-                let (span, file) = (compute.span(), &mut compute.get_mut().0.file);
-                if file.span().is_empty() {
-                    *file = Spanned::new(span, file.get_ref().clone());
-                }
+                Compute::place(compute);
             }
             description
         });

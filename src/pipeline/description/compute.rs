@@ -55,6 +55,16 @@ impl ComputeKeys {
     }
 }
 
+impl Compute {
+    /// Gives the file its place: the short form is the file itself, and has that of the key.
+    pub(super) fn place(compute: &mut Spanned<Self>) {
+        let (span, file) = (compute.span(), &mut compute.get_mut().0.file);
+        if file.span().is_empty() {
+            *file = Spanned::new(span, file.get_ref().clone());
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Compute {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ComputeVisitor;
