@@ -11,6 +11,7 @@ use darkframe::error::{Error, ErrorKind};
 use darkframe::format::Fourcc;
 use darkframe::gles::{Framebuffer, Texture, TextureOptions, read_pixels};
 use darkframe::layout::Size;
+use darkframe::pipeline::description::Optimize;
 use darkframe::pipeline::pass::Moment;
 use darkframe::pipeline::pass::compute::{ComputeOptions, ComputePass};
 use darkframe::pipeline::plan::Plan;
@@ -217,7 +218,7 @@ fn targets_that_cannot_be_stored_are_drawn() {
         groups: None,
         clear: None,
         needs_aside: true,
-        highp: true,
+        optimize: Optimize::ALL,
     };
     let pass = ComputePass::new(&gl, options).unwrap();
     let moment = Moment { frame: 0, seconds: 0.0, step_seconds: 0.04 };

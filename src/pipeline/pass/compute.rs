@@ -16,6 +16,7 @@ use crate::gles::compute::{self, ComputeSource};
 use crate::gles::program::Uniform;
 use crate::gles::{self, Framebuffer, Gl, InputBinding, Program, ShaderVersion, Texture};
 use crate::layout::Size;
+use crate::pipeline::description::{Optimize, Step};
 use crate::pipeline::parameters::ParameterSet;
 use crate::pipeline::plan::Setting;
 use crate::pipeline::shader::Shader;
@@ -53,8 +54,8 @@ pub struct ComputeOptions<'a> {
     pub clear: Option<[f32; 4]>,
     /// The target's own textures cannot be stored.
     pub needs_aside: bool,
-    /// Where the CPU draws, all precisions are the highest.
-    pub highp: bool,
+    /// Which steps are taken: `precision` is one for the driver.
+    pub optimize: Optimize,
 }
 
 impl ComputePass {
@@ -74,7 +75,7 @@ impl ComputePass {
             let _ = writeln!(prelude, "{extension}");
         }
         prelude.push_str(&gles::yuv::glsl_head(ShaderVersion::Essl310, &views)?);
-        if gl.caps().is_software && options.highp {
+        if gl.caps().is_software && options.optimize.has(Step::Precision) {
             prelude.push_str("#define mediump highp\n#define lowp highp\n");
         }
         prelude.push_str("precision highp float;\nprecision highp int;\nprecision highp sampler2D;\n");
@@ -108,7 +109,7 @@ impl ComputePass {
             }
         }
         let aside = match options.needs_aside {
-            true => Some(make_aside(gl, name, (size, fourcc), options.highp)?),
+            true => Some(make_aside(gl, name, (size, fourcc), options.optimize)?),
             false => None,
         };
         let cover = |pixels: u32, local: u32| pixels.div_ceil(local);
@@ -175,7 +176,7 @@ impl ComputePass {
     }
 }
 
-fn make_aside(gl: &Gl, name: &str, (size, fourcc): (Size, Fourcc), highp: bool) -> Result<(Framebuffer, Pass)> {
+fn make_aside(gl: &Gl, name: &str, (size, fourcc): (Size, Fourcc), optimize: Optimize) -> Result<(Framebuffer, Pass)> {
     let framebuffer = Framebuffer::new(gl, Texture::storage(gl, size, fourcc)?)?;
     let picture = PassInput {
         name: "picture".into(),
@@ -185,5 +186,5 @@ fn make_aside(gl: &Gl, name: &str, (size, fourcc): (Size, Fourcc), highp: bool) 
         samplings: vec![Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge }],
         convert: None,
     };
-    Ok((framebuffer, Pass::new(gl, name, None, vec![picture], (size, fourcc), &[], highp)?))
+    Ok((framebuffer, Pass::new(gl, name, None, vec![picture], (size, fourcc), &[], optimize)?))
 }

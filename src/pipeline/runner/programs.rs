@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{Gl, InputBinding};
 
-use super::super::description::{ComputeKeys, Filter, Step};
+use super::super::description::{ComputeKeys, Filter};
 use super::super::graph::{Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
 use super::super::pass::compute::{ComputeOptions, ComputePass};
@@ -154,7 +154,7 @@ fn compute(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>, keys: &Co
         groups: keys.groups,
         clear: node.clear,
         needs_aside: is_delivered && gl.display().dma_buf_import().is_some(),
-        highp: plan.optimize.has(Step::Precision),
+        optimize: plan.optimize,
     };
     ComputePass::new(gl, options).map_err(|error| at_key(node, "compute", error))
 }
@@ -196,7 +196,7 @@ fn mesh(
         target: (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?),
         values: &plan.uniforms[index],
         clear: node.clear.unwrap_or([0.0; 4]),
-        highp: plan.optimize.has(Step::Precision),
+        optimize: plan.optimize,
     };
     MeshPass::new(gl, options).map_err(|error| at_key(node, "mesh", error))
 }
@@ -255,6 +255,5 @@ pub(super) fn input(
 pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<Pass> {
     let node = &plan.graph.passes[index];
     let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
-    let highp = plan.optimize.has(Step::Precision);
-    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], highp)
+    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], plan.optimize)
 }
