@@ -36,11 +36,13 @@ pub mod live;
 mod planes;
 mod programs;
 mod queue;
+mod reading;
 pub mod reload;
 mod stage;
 mod target;
 mod times;
 pub mod trial;
+mod way;
 
 use deliver::SinkThread;
 use feed::SourceFeed;
@@ -121,7 +123,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let (described, description) = match options.edits {
         // An edited shader may ask for what the cheaper ways leave out.
         true => {
-            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide, Step::Constants]);
+            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide, Step::Constants, Step::Alpha]);
             plain = Description { optimize, ..description.clone() };
             (Some(description), &plain)
         }
@@ -216,6 +218,7 @@ impl<'a> Job<'a> {
         // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
         let copies = self.context.display().dma_buf_import().is_none();
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        plan.settle_for(gl.caps().is_software);
         programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
             (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();

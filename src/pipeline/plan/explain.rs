@@ -41,6 +41,7 @@ impl Plan {
         if !self.graph.unused.is_empty() {
             lines.push(format!("not drawn, as no sink needs them: {}", self.graph.unused.join(", ")));
         }
+        let apart = if driver.is_none() { self.apart_on_gpus() } else { Vec::new() };
         for (index, pass) in self.graph.passes.iter().enumerate() {
             lines.push(String::new());
             let parts = &self.parts[index];
@@ -66,8 +67,14 @@ impl Plan {
             if parts.len() > 1 {
                 lines.push("  between the parts: clamped to 0..1 and rounded to 8 bits, as a target would".into());
             }
+            for (part, why) in apart.iter().filter(|(part, _)| parts.contains(part)) {
+                lines.push(format!("  where a GPU draws, {part} is drawn by itself: {why}"));
+            }
             lines.push(format!("  precision: {}", self.precision(driver)));
-            lines.push(format!("  constants: {}", self.constants(index)));
+            lines.push(format!("  constants: {}", self.constants(index, driver)));
+            if let Some(words) = self.alpha(index, driver) {
+                lines.push(format!("  alpha: {words}"));
+            }
             lines.push(format!("  {}", self.width(index, driver)));
             lines.push(format!("  target: {}", self.target(index)));
         }
@@ -114,14 +121,26 @@ impl Plan {
         }
     }
 
-    fn constants(&self, pass: usize) -> String {
+    fn constants(&self, pass: usize, driver: Option<&Known>) -> String {
         if !self.optimize.has(Step::Constants) {
             return "none: the step \"constants\" is off".into();
+        }
+        if driver.is_some_and(|driver| !driver.software) {
+            return "none: a GPU reads uniforms for nothing, and may round otherwise without them".into();
         }
         let known = |setting: &&Setting| setting.parameter.is_none();
         let uniforms = self.uniforms[pass].iter().filter(known).map(|setting| setting.uniform.name.as_str());
         let sizes = if self.graph.passes[pass].inputs.is_empty() { "the target's size" } else { "all sizes" };
-        [sizes].into_iter().chain(uniforms).collect::<Vec<_>>().join(", ")
+        let list = [sizes].into_iter().chain(uniforms).collect::<Vec<_>>().join(", ");
+        if driver.is_none() { format!("{list} (where the CPU draws)") } else { list }
+    }
+
+    fn alpha(&self, pass: usize, driver: Option<&Known>) -> Option<&'static str> {
+        match (self.unread_alpha[pass], driver) {
+            (false, _) | (true, Some(Known { software: false, .. })) => None,
+            (true, Some(_)) => Some("not computed: nobody reads it"),
+            (true, None) => Some("not computed where the CPU draws: nobody reads it"),
+        }
     }
 
     fn width(&self, pass: usize, driver: Option<&Known>) -> String {
@@ -152,6 +171,8 @@ impl Plan {
             "not every input is a source of 8 bits with subsampled chroma, four columns wide"
         } else if node.fourcc != Fourcc::ABGR8888 || !self.graph.sinks.iter().any(|sink| sink.pass == pass) {
             "another pass reads its picture, or it is no ABGR8888"
+        } else if !self.stays_one_code(pass) {
+            "sums in another order may round otherwise, and a later part is steep"
         } else {
             "it asks for other pixels than its own, or its source feeds others too"
         }

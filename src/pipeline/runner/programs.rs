@@ -13,7 +13,7 @@ use super::super::parameters::ParameterSet;
 use super::super::pass::compute::{ComputeOptions, ComputePass};
 #[cfg(feature = "mesh")]
 use super::super::pass::mesh::{MeshOptions, MeshPass};
-use super::super::pass::{self, Pass, PassInput};
+use super::super::pass::{self, Canvas, Pass, PassInput};
 use super::super::plan::{Plan, Programs};
 use super::feed::SourceFeed;
 use super::planes;
@@ -254,6 +254,7 @@ pub(super) fn input(
 /// The program of a pass over these inputs.
 pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<Pass> {
     let node = &plan.graph.passes[index];
-    let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
-    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], plan.optimize)
+    let fourcc = planes::drawn_format(gl, node.fourcc)?;
+    let canvas = Canvas { size: plan.sizes[index], fourcc, alpha_is_read: !plan.unread_alpha[index] };
+    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, canvas, &plan.uniforms[index], plan.optimize)
 }
