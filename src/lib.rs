@@ -34,6 +34,7 @@ pub mod layout;
 pub mod pipeline;
 pub mod pool;
 pub mod probe;
+pub mod selftest;
 pub mod share;
 mod sys;
 

@@ -151,7 +151,7 @@ fn raw_files_with_strides_offsets_and_padding() {
     let error = open(&folder.0, keys).err().unwrap().to_string();
     assert!(error.contains("is a directory") || error.contains("extension"), "{error}");
     // Packed, tight, odd width: a row is rounded up to whole pairs.
-    let yuyv = folder.file("a.raw", &bytes(4 * 4 * 3, 5));
+    let yuyv = folder.file("a.raw", bytes(4 * 4 * 3, 5));
     let mut source = open(&yuyv, "size = \"7x3\"\nformat = \"YUYV\"").unwrap();
     assert_eq!(read(&mut source, 0).unwrap().unwrap()[0], bytes(48, 5));
 }

@@ -131,8 +131,17 @@ fn pipeline(source: &str, passes: &[(&str, &str, &str, &str)], out: &str) -> Str
 const NOISE: &str = "pattern = \"noise\"\nsize = \"36x20\"";
 const EXPOSURE: &str = "uniforms = { exposure = 1.3 }";
 
+/// Name, shader, inputs, the rest of its table.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a str);
+
 /// Passes, who is expected to be drawn with whom.
-type Case<'a> = (&'a [(&'a str, &'a str, &'a str, &'a str)], &'a [&'a str]);
+type Case<'a> = (&'a [Row<'a>], &'a [&'a str]);
+
+/// Keys of a parameter, passes, who is drawn with whom on a GPU, and why not.
+type GpuCase<'a> = (&'a str, &'a [Row<'a>], &'a [&'a str], &'a str);
+
+/// A shader's text, keys of its pass, and its values.
+type Valued = (String, &'static str, Vec<(&'static str, Vec<f64>)>);
 
 #[test]
 fn passes_that_ask_for_their_own_pixel_are_fused_and_others_are_not() {
@@ -276,7 +285,7 @@ fn on_a_gpu_one_code_stays_one() {
     let less = |value: &str| format!("uniforms = {{ k = {value} }}");
     let (calm, free) = (less("0.9"), less("\"$k\""));
     let parameter = "[parameter.k]\ndefault = 0.5\nmin = 0\n";
-    let cases: [(&str, &[(&str, &str, &str, &str)], &[&str], &str); 7] = [
+    let cases: [GpuCase<'_>; 7] = [
         ("", &[("p", "grade", "source = \"s\"", EXPOSURE), ("q", "less", "source = \"p\"", &calm)], &["p+q"], ""),
         (
             "",
@@ -383,7 +392,7 @@ fn alpha_that_nobody_reads_is_left_out() {
     folder.write("keyed.frag", "vec4 pixel(vec2 uv) { return mix(a(), b(), b(uv).a); }\n");
     let read = [("p", "shift", "source = \"s\"", ""), ("q", "shift", "source = \"p\"", "")];
     let last = |shader| ("r", shader, "a = \"s\", b = \"q\"", "");
-    let cases: [(Vec<(&str, &str, &str, &str)>, &str, &[bool]); 6] = [
+    let cases: [(Vec<Row<'_>>, &str, &[bool]); 6] = [
         // Only the colour of q is read, and so only that of p.
         ([&read[..], &[last("over")]].concat(), "", &[true, false]),
         ([&read[..], &[last("keyed")]].concat(), "", &[false, false, false]),
@@ -442,7 +451,7 @@ fn gains_are_what_a_driver_draws() {
     let library = |name: &str| std::fs::read_to_string(project(&format!("shaders/{name}"))).unwrap();
     let renamed = |text: String| text.replace("source", "a").replace("blurred", "b").replace("base()", "b()");
     let gaussian = library("lib/gaussian.glsl");
-    let mut texts: Vec<(String, &str, Vec<(&str, Vec<f64>)>)> = BODIES
+    let mut texts: Vec<Valued> = BODIES
         .iter()
         .map(|(head, value)| (format!("{head}vec4 pixel(vec2 uv) {{ return {value}; }}\n"), "", vec![]))
         .collect();
