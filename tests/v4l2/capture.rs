@@ -146,7 +146,7 @@ fn tags_of_the_driver() {
         ("Rec. 709", "Rec. 709", "Limited Range"),
     ] {
         let keys = format!(
-            "format = \"NV16\"\n[source.camera.controls]\ntest_pattern = \"100% Colorbar\"\nosd_text_mode = \"None\"\n\
+            "format = \"NV16\"\n[source.camera.controls]\ntest_pattern = \"100% Colorbar\"\nosd_text_mode = \"None\"\nhorizontal_movement = \"No Movement\"\n\
              colorspace = \"{colorspace}\"\ny_cbcr_encoding = \"{encoding}\"\nquantization = \"{quantization}\""
         );
         let text = text("platform:vivid-000", &keys)

@@ -147,7 +147,7 @@ fn camera_to_stream_and_back() {
         let number = (0..20).fold(0, |sum, bit| sum | usize::from(row[bit * 4] > 127) << bit);
         assert_eq!(number, index, "the picture in place {index} has another number");
     }
-    // The picture that came back is nearer to its own than to those around it.
+    // The picture that came back is the one that was there, and none that was there before or after is nearer to it.
     let (before, after) =
         (std::fs::read(folder.join("before.rgba")).unwrap(), std::fs::read(folder.join("after.rgba")).unwrap());
     let one = 40 * 20 * 4;
@@ -159,9 +159,10 @@ fn camera_to_stream_and_back() {
         least = least.min(own);
         for other in [index - 1, index + 1] {
             let theirs = psnr(&below(&before, other), &below(&after, index));
-            assert!(own > theirs, "picture {index}: {own:.1} dB to its own, {theirs:.1} dB to {other}");
+            assert!(own >= theirs, "picture {index}: {own:.1} dB to its own, {theirs:.1} dB to {other}");
         }
     }
+    assert!(least > 40.0, "{least:.1} dB");
     println!("at least {least:.1} dB");
     std::fs::remove_dir_all(&folder).unwrap();
 }
