@@ -110,7 +110,8 @@ fn exit_code(error: &Error) -> ExitCode {
 }
 
 fn start_log(verbose: u8, output: Output) {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::prelude::*;
     let level = match (output.quiet, verbose) {
         (true, _) => "error",
         (_, 0) => "darkframe=warn",
@@ -118,10 +119,12 @@ fn start_log(verbose: u8, output: Output) {
         (_, 2) => "darkframe=debug",
         (_, _) => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let parse = |text: &str| text.parse::<Targets>().ok();
+    let filter =
+        std::env::var("RUST_LOG").ok().and_then(|text| parse(&text)).or_else(|| parse(level)).unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(output.terminal);
     // A second logger cannot be there yet; if it were, it would do.
-    let _ = builder.with_ansi(output.terminal).with_target(false).without_time().try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_target(false).without_time().with_filter(filter)).try_init();
 }
 
 #[cfg(test)]

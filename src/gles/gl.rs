@@ -52,6 +52,11 @@ impl Caps {
     pub fn has_external_essl300(&self) -> bool {
         self.at_least(3, 0) && self.extensions.has("GL_OES_EGL_image_external_essl3")
     }
+
+    /// Whether external textures of YUV formats may be drawn into, by shaders in GLSL ES 3.00 with `layout(yuv)`.
+    pub fn has_yuv_target(&self) -> bool {
+        self.at_least(3, 0) && self.extensions.has("GL_EXT_YUV_target")
+    }
 }
 
 /// Loaded functions and facts of one context, kept with it between `make_current` calls.

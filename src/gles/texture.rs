@@ -28,7 +28,7 @@ pub enum TextureTarget {
 }
 
 impl TextureTarget {
-    fn raw(self) -> u32 {
+    pub(super) fn raw(self) -> u32 {
         match self {
             Self::TwoD => glow::TEXTURE_2D,
             Self::External => TEXTURE_EXTERNAL,
