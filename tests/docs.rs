@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["gles"],
     &["share"],
     &["pipeline"],
-    &["probe", "selftest"],
+    &["probe", "selftest", "doctor"],
     &["cli"],
 ];
 
