@@ -1,6 +1,5 @@
 //! Pictures of vivid: colours, order, whose memory, which formats.
 
-use darkframe::error::ErrorKind;
 use darkframe::format::Fourcc;
 use darkframe::pipeline::description::FrameRange;
 use darkframe::v4l2::capture::{self, Negotiated, Wanted};

@@ -1,5 +1,4 @@
-//! vicodec, encoder and decoder: right pictures, right order, the formats it offers, and the kernel's own tool on our stream.
-
+//! vicodec, encoder and decoder: right pictures, in their order; and what is wrong with keys.
 
 use super::capture::options;
 use super::*;
