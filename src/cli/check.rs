@@ -116,10 +116,11 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         println!("{text}");
         return Ok(checked.err().map_or(ExitCode::SUCCESS, |error| exit_code(&error)));
     }
-    let (plan, compiled, description) = checked?;
+    let (mut plan, compiled, description) = checked?;
     if arguments.plan {
         let known =
             if arguments.gpu == "never" { None } else { driver(&description, None).ok().map(|(_, known)| known) };
+        plan.settle_for(known.as_ref().is_none_or(|known| known.software));
         for line in plan.explain(known.as_ref()) {
             println!("{line}");
         }

@@ -56,9 +56,16 @@ struct Look<'a> {
 impl Look<'_> {
     fn all(&self, faults: &mut Faults) {
         let is_es2 = self.limits.gles.as_deref().is_some_and(|version| version.starts_with('2'));
-        if is_es2 && self.shader.version == Version::Es300 {
+        if is_es2 && self.shader.version != Version::Es100 {
             let span = self.shader.place(0).map(|span| Span::new(span.path, span.text, 0..0));
-            self.add(faults, span, "GLSL ES 3.00, and the board has OpenGL ES 2.0", "write the shader in GLSL ES 1.00");
+            self.add(faults, span, "GLSL ES 3.00 or newer, and the board has OpenGL ES 2.0", "write the shader in GLSL ES 1.00");
+        }
+        if let Some(version) = self.limits.gles.as_deref().filter(|_| self.shader.version == Version::Es310)
+            && matches!(version, "2.0" | "3.0")
+        {
+            let span = self.shader.place(0).map(|span| Span::new(span.path, span.text, 0..0));
+            let detail = format!("a compute shader, and the board has OpenGL ES {version}");
+            self.add(faults, span, &detail, "write a fragment shader, or ask for a board with OpenGL ES 3.1");
         }
         let bits = self.limits.fragment_mantissa_bits;
         if let Some(bits) = bits.filter(|bits| *bits < HIGHP_BITS) {
@@ -296,6 +303,23 @@ mod tests {
         assert!(found[0].2.contains("ends at n"), "{found:?}");
         let found = wrong(&body("while (sum.x < 1.0)"));
         assert_eq!((found[0].0, found[0].1), (6, 5), "{found:?}");
+    }
+
+    #[test]
+    fn compute_shaders_need_a_newer_version() {
+        let folder = std::env::temp_dir().join(format!("darkframe-limits-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("a.comp"), "void main() {}\n").unwrap();
+        let shader = Shader::open_compute(&folder.join("a.comp")).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        for (gles, is_wrong) in [("2.0", true), ("3.0", true), ("3.1", false), ("3.2", false)] {
+            let limits = Limits { gles: Some(gles.into()), ..Limits::default() };
+            let mut faults = Faults::default();
+            Look { shader: &shader, board: "b", limits: &limits, tokens: tokens(&shader.text) }.all(&mut faults);
+            let found = faults.into_result().err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), is_wrong, "{gles}: {found:?}");
+            assert!(found.is_none_or(|error| error.contains("a.comp:1:1") && error.contains("compute shader")));
+        }
     }
 
     #[test]
