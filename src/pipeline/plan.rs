@@ -383,7 +383,7 @@ impl Plan {
         let parts = &self.parts[pass];
         let passes = self.described.graph.passes.iter().enumerate();
         let off = passes.filter(|(_, node)| parts.contains(&node.name)).map(|(index, _)| index).collect();
-        tolerance::check(&self.described, &self.infos, &self.parameters, &off).is_ok()
+        tolerance::check(&self.described, &self.infos, &self.parameters, &off, tolerance::MOST_ON_CPU).is_ok()
     }
 
     /// How a source is read by the pass that draws it four pixels a fragment: `None` where no pass does.
