@@ -21,8 +21,10 @@ pub fn allocating(address: &Address) {
     let device = Device::open(&board).unwrap();
     let request = Request::new(SIZE, Fourcc::ABGR8888).usage(Usage::CPU_READ | Usage::CPU_WRITE);
     let pool = Pool::new(&device, request.only(AllocatorKind::Dumb).require_dma_buf(), 8);
-    let server = Server::bind(address, server::Options { rate: Some((25, 1)), ..lossless() }).unwrap();
-    server.wait_for_clients(2, LONG).unwrap();
+    // Two runs start their drivers in the meantime, one behind the other.
+    let options = server::Options { rate: Some((25, 1)), patience: 6 * LONG, ..lossless() };
+    let server = Server::bind(address, options).unwrap();
+    server.wait_for_clients(2, 6 * LONG).unwrap();
     for number in 0..FRAMES {
         let buffer = acquire(&pool);
         assert!(buffer.provenance().allocator.contains(DRIVERS[0]), "{:?}", buffer.provenance());
@@ -41,7 +43,7 @@ fn way(report: &Path) -> (String, Option<String>) {
 /// Takes every frame and compares its bytes with those of the numbers, changed by `of`.
 fn compare(client: &mut Client, of: impl Fn(u8) -> u8) {
     for number in 0..FRAMES {
-        let received = next(client);
+        let Event::Frame(received) = client.next(Some(6 * LONG)).unwrap() else { panic!("no frame {number}") };
         let map = received.frame.buffer.map(Access::Read).unwrap();
         for row in 0..SIZE.height {
             for (column, got) in map.row(0, row).iter().enumerate() {
