@@ -15,6 +15,7 @@ mod boards;
 mod check;
 mod control;
 mod diagnostic;
+mod doctor;
 mod merge;
 mod metrics;
 mod probe;
@@ -53,6 +54,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
     Probe(probe::Arguments),
+    /// Say why an import fails and what to change: replays it in variants, and holds its numbers against drivers' rules.
+    Doctor(doctor::Arguments),
     /// Board files: which there are, what is in one, and which fits this machine.
     Boards(boards::Arguments),
     /// Prove by pixels what this machine's drivers do: every memory, format, fence and limit, each in a process of its own.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Boards(arguments) => boards::run(arguments),
         Command::Selftest(arguments) => selftest::run(arguments, output),
         Command::SelftestWorker(arguments) => selftest::worker::run(arguments),

@@ -24,6 +24,7 @@ pub mod buffer;
 pub mod color;
 mod config;
 pub mod device;
+pub mod doctor;
 pub mod egl;
 pub mod error;
 pub mod fence;

@@ -23,6 +23,7 @@ use crate::gles::Gl;
 mod board_file;
 mod draw;
 mod guard;
+pub mod import;
 pub mod known;
 mod limits;
 mod memory;
@@ -40,7 +41,7 @@ pub use peer::Peer;
 pub use report::Report;
 
 /// One thing to try on one display.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "topic", rename_all = "kebab-case")]
 pub enum Case {
     /// The display opens and makes a context.
@@ -103,6 +104,8 @@ pub enum Case {
     },
     /// Numbers of the context, measured where they can be.
     Limits,
+    /// One import by its numbers: never of [`Bench::cases`], for `doctor`.
+    Import(import::Attempt),
 }
 
 /// What is done with memory.
@@ -161,6 +164,7 @@ impl Case {
             Self::Readback { .. } => "readback",
             Self::Guard { .. } => "guard",
             Self::Limits => "limits",
+            Self::Import(_) => "import",
         }
     }
 
@@ -200,6 +204,7 @@ impl fmt::Display for Case {
             Self::Readback { what } => write!(f, "readback {}", what.name()),
             Self::Guard { what } => write!(f, "guard {}", what.name()),
             Self::Open | Self::Limits => f.write_str(self.topic()),
+            Self::Import(attempt) => write!(f, "import {} {}", attempt.format, attempt.size),
         }
     }
 }
@@ -426,6 +431,10 @@ impl Bench {
         match case {
             Case::Open => (true, Ok(Facts::new())),
             Case::Limits => (true, limits::measure(self)),
+            Case::Import(attempt) => (
+                false,
+                self.allocator(&attempt.allocator).and_then(|memory| import::carry_out(self, &*memory, attempt)),
+            ),
             Case::Memory { allocator, format, modifier, usage } => {
                 memory::carry_out(self, allocator, format, modifier, *usage, peer)
             }

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["gles"],
     &["share"],
     &["pipeline"],
-    &["probe", "selftest"],
+    &["probe", "selftest", "doctor"],
     &["cli"],
 ];
 

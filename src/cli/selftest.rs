@@ -18,11 +18,11 @@ use darkframe::selftest::{Report, board_file, displays};
 
 use super::Output;
 
-mod display;
+pub mod display;
 pub mod worker;
 
 /// Nothing could be tried: what test runners take for a skip.
-const NOTHING: u8 = 77;
+pub const NOTHING: u8 = 77;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -79,6 +79,12 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         driver: &["llvmpipe"],
+        case: &["sync implicit-out"],
+        outcome: "signals before the pixels",
+        why: "puts no fence of its work on dma-bufs",
+    },
+    Known {
+        driver: &["llvmpipe"],
         case: &["guard no-dma-buf"],
         outcome: "",
         why: "does not check that an fd is a dma-buf, or refuses it without an error code",
