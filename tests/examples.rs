@@ -110,6 +110,11 @@ fn every_pipeline_runs_and_leaves_pictures() {
             println!("SKIP {name}: {said}");
             continue;
         }
+        let needs_device = matches!(name, "camera.toml" | "encode.toml");
+        if needs_device && said.contains("this machine has no") && std::env::var_os("DARKFRAME_VM").is_none() {
+            println!("SKIP {name}: {said}");
+            continue;
+        }
         assert!(output.status.success(), "{name}: {}\n{said}", output.status);
         let description = Description::open(path).unwrap();
         for (sink, keys) in &description.sinks {

@@ -56,7 +56,6 @@ struct Look<'a> {
 impl Look<'_> {
     fn all(&self, faults: &mut Faults) {
         let is_es2 = self.limits.gles.as_deref().is_some_and(|version| version.starts_with('2'));
-        // Compute shaders have a line of their own below.
         if is_es2 && self.shader.version == Version::Es300 {
             let span = self.shader.place(0).map(|span| Span::new(span.path, span.text, 0..0));
             self.add(faults, span, "GLSL ES 3.00, and the board has OpenGL ES 2.0", "write the shader in GLSL ES 1.00");

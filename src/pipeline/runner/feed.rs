@@ -22,24 +22,12 @@ use super::super::frames::FrameSet;
 use super::super::report::{self, Edge, Times};
 use super::super::source::{Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
-use super::reading::{Reading, first_lent};
-use super::way::{Way, import_all, textures_way, upload_way, views_of};
+use super::reading::{Clock, Filled, Free, Reading, Stamped, first_lent};
+use super::way::{Way, import_all, readable_kinds, textures_way, upload_way, views_of};
 use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
-
-/// A buffer that may be filled again, behind the fence.
-pub(super) struct Free {
-    pub(super) slot: usize,
-    pub(super) fence: Option<Arc<Fence>>,
-}
-
-/// What the source's thread has for a frame.
-pub(super) enum Filled {
-    Slot(usize),
-    Lent(Lent),
-}
 
 /// The source's thread, and the textures that show what it reads.
 pub(super) struct SourceFeed<'scope> {
@@ -59,7 +47,12 @@ pub(super) struct SourceFeed<'scope> {
     /// Buffer of the current frame, until it is given back.
     held: Option<usize>,
     seen: bool,
-    filled: Option<Receiver<Result<Filled>>>,
+    filled: Option<Receiver<Result<Stamped>>>,
+    /// When the current frame's picture was, where that is known.
+    captured_ns: Option<u64>,
+    /// Dropped at the first frame, after a word.
+    begin: Option<Sender<()>>,
+    clock: Arc<Mutex<Clock>>,
     free: Option<Sender<Free>>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
     /// Times of the thread.
@@ -85,6 +78,8 @@ impl<'scope> SourceFeed<'scope> {
         }
         let info = source.info().clone();
         gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
+        let kinds = if source.takes_memory() { readable_kinds(gl, job, &info) } else { Vec::new() };
+        source.prepare(job.device, &kinds)?;
         let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
             Some(views) => views,
             None => views_of(&info)?,
@@ -143,6 +138,11 @@ impl<'scope> SourceFeed<'scope> {
             let _ = free.send(Free { slot, fence: None });
         }
         let (work, late) = (Arc::default(), Arc::default());
+        let clock = Arc::default();
+        let (begin, begun) = match source.is_live() {
+            true => Some(channel()).unzip(),
+            false => (None, None),
+        };
         let pacer = source.pacer(rate);
         let late_here = Arc::clone(&late);
         let thread = Reading {
@@ -155,6 +155,8 @@ impl<'scope> SourceFeed<'scope> {
             frames,
             stop: job.stop,
             work: Arc::clone(&work),
+            clock: Arc::clone(&clock),
+            begun,
         };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
@@ -170,6 +172,9 @@ impl<'scope> SourceFeed<'scope> {
             held: None,
             seen: false,
             filled: Some(filled),
+            captured_ns: None,
+            begin,
+            clock,
             free: Some(free),
             thread: Some(thread),
             work,
@@ -182,9 +187,15 @@ impl<'scope> SourceFeed<'scope> {
         if self.info.still && self.seen {
             return Ok(true);
         }
+        if let Some(begin) = self.begin.take() {
+            // A thread that has ended has sent why.
+            let _ = begin.send(());
+        }
         let Some(filled) = &self.filled else { return Ok(false) };
         let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(false) };
-        let slot = match slot? {
+        let (filled, captured_ns) = slot?;
+        self.captured_ns = captured_ns;
+        let slot = match filled {
             Filled::Slot(slot) => slot,
             Filled::Lent(lent) => return self.next_lent(gl, frame, lent).map(|()| true),
         };
@@ -231,6 +242,11 @@ impl<'scope> SourceFeed<'scope> {
         }
     }
 
+    /// When the current frame's picture was made, from the first one's time, where its maker says it.
+    pub(super) fn captured_ns(&self) -> Option<u64> {
+        self.captured_ns
+    }
+
     /// How a shader reads the textures.
     pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
         let filters = match self.binding {
@@ -270,6 +286,7 @@ impl<'scope> SourceFeed<'scope> {
     pub(super) fn finish(mut self) -> Result<Edge> {
         self.filled = None;
         self.free = None;
+        self.begin = None;
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -279,6 +296,8 @@ impl<'scope> SourceFeed<'scope> {
     /// What has been read so far.
     pub(super) fn so_far(&self) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge { work, late: self.late.load(Ordering::Relaxed), ..self.edge.clone() }
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lost, intervals, ended) = (clock.lost, clock.intervals.clone(), clock.ended.clone());
+        Edge { work, late: self.late.load(Ordering::Relaxed), lost, intervals, ended, ..self.edge.clone() }
     }
 }

@@ -15,7 +15,7 @@ use crate::share::unixfd::Address;
 use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
 use super::super::description::Rate;
-use super::{BRIEF, Info, Lease, Lent, Reader, Stop};
+use super::{BRIEF, Info, Lease, Lent, Reader, Stop, lent};
 
 /// How long the producer has to say what its frames are.
 const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
@@ -131,17 +131,7 @@ impl Reader for SocketReader {
             Fence::wait(fence, Some(HANG))?;
         }
         let map = frame.buffer.map(Access::Read)?;
-        for (index, plane) in layout.planes().iter().enumerate() {
-            let bytes = into.plane_mut(index);
-            if plane.stride_bytes == from.planes()[index].stride_bytes {
-                bytes.copy_from_slice(map.plane(index));
-                continue;
-            }
-            for row in 0..layout.rows(index) {
-                let source = map.row(index, row);
-                bytes[plane.stride_bytes as usize * row as usize..][..source.len()].copy_from_slice(source);
-            }
-        }
+        lent::copy(from, &map, layout, into);
         drop(map);
         drop(lease);
         Ok(true)
