@@ -1,5 +1,7 @@
 //! The examples run, and print what is so.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -99,6 +101,7 @@ fn every_pipeline_runs_and_leaves_pictures() {
             let mut camera = Command::new(env!("CARGO_BIN_EXE_darkframe"));
             camera.args(["run", "-q"]).arg(folder.join("camera.toml")).spawn().unwrap()
         });
+        let _cameras = (name == "camera.toml").then(common::cameras);
         let output = command.output().unwrap();
         if let Some(mut camera) = camera {
             // A run that ended first has no more use for it.

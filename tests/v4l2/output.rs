@@ -41,7 +41,7 @@ fn looped_back() {
     );
     let back = format!(
         "[source.camera]\nkind = \"v4l2\"\ndevice = \"platform:vivid-000\"\nsize = \"{size}\"\nformat = \"NV12\"\n\
-         io = \"import\"\n[pass.planes]\nshader = \"back.frag\"\ninputs = [\"camera\"]\nformat = \"NV12\"\ncolor = {{ matrix = \"bt709\" }}\n\
+         io = \"import\"\ncontrols = {{ osd_text_mode = \"None\" }}\n[pass.planes]\nshader = \"back.frag\"\ninputs = [\"camera\"]\nformat = \"NV12\"\ncolor = {{ matrix = \"bt709\" }}\n\
          [sink.got]\ninput = \"planes\"\nfile = \"@OUT/got.y4m\"\n"
     );
     std::fs::write(folder.join("back.frag"), "vec4 pixel(vec2 uv) { return camera(uv); }\n").unwrap();
