@@ -132,7 +132,9 @@ fn every_pipeline_runs_and_leaves_pictures() {
             if file.extension().is_some_and(|extension| extension == "png" || extension == "jpg") {
                 let picture = image::open(&file).unwrap_or_else(|error| panic!("{name}, {sink}: {error}")).into_rgb8();
                 let colors: std::collections::HashSet<_> = picture.pixels().map(|pixel| pixel.0).collect();
-                assert!(colors.len() > 50, "{name}, {sink}: {} colours", colors.len());
+                // The kernel's own camera draws eight bars.
+                let least = if name == "camera.toml" { 8 } else { 50 };
+                assert!(colors.len() >= least, "{name}, {sink}: {} colours", colors.len());
             }
         }
         ran += 1;
