@@ -4,7 +4,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::bt;
+use common::{bt, documented};
 use darkframe::board::Board;
 use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device;
@@ -292,7 +292,11 @@ fn a_pass_makes_planes_and_sinks_take_them_as_they_are() {
             );
             let Some(report) = run(&planes_text(&folder, size, format, &color, &sinks)) else { return };
             assert_eq!((report.frames, report.sinks[0].pictures), (3, 3));
-            println!("{format} {size}: {} {}", report.sinks[0].path, report.sinks[0].binding);
+            let way = format!("{}: {}", report.sinks[0].path, report.sinks[0].binding);
+            println!("{format} {size}: {way}");
+            if let Some(tier) = documented::tier(&report.driver, None) {
+                assert_eq!(way, documented::cell("As targets of passes", format, tier), "docs/formats.md, {format}, {tier}");
+            }
             let fourcc: Fourcc = format.parse().unwrap();
             let siting = if siting == "left" { Siting::Left } else { Siting::Center };
             let color = Color { siting, ..Color::HD };
@@ -572,9 +576,17 @@ fn every_source_is_exact() {
         println!("sources, OpenGL ES {}", max_version.map_or("newest", |_| "2.0"));
         for source in SOURCES {
             let Some(report) = check_source(&folder, source, max_version) else { return };
+            let name = source.0.parse::<Fourcc>().unwrap().to_string();
             let edge = &report.sources[0];
-            let unpacked = edge.notes.iter().find(|note| note.contains("unpacked"));
-            println!("| {} | {} | {} |", source.0, edge.binding, unpacked.map_or("", String::as_str));
+            let unpacked = edge.notes.iter().find_map(|note| note.split_once("unpacked as ")?.1.split(' ').next());
+            let way = match unpacked {
+                Some(other) => format!("unpacked as {other}, {}", edge.binding.trim_start_matches("texture ")),
+                None => edge.binding.clone(),
+            };
+            println!("| {name} | {way} |");
+            if let Some(tier) = documented::tier(&report.driver, max_version) {
+                assert_eq!(way, documented::cell("As sources", &name, tier), "docs/formats.md, {name}, {tier}");
+            }
         }
     }
 }
