@@ -15,7 +15,8 @@ pub fn cell(heading: &str, format: &str, tier: &str) -> String {
         cells.collect::<Vec<_>>()
     });
     let titles = rows.next().unwrap();
-    let column = titles.iter().position(|title| title == tier).unwrap_or_else(|| panic!("no column {tier}: {titles:?}"));
+    let column =
+        titles.iter().position(|title| title == tier).unwrap_or_else(|| panic!("no column {tier}: {titles:?}"));
     let found: Vec<_> = rows.filter(|row| row[0].split(", ").any(|name| name == format)).collect();
     assert_eq!(found.len(), 1, "{heading}: rows of {format}");
     found[0][column].clone()
