@@ -22,9 +22,9 @@ use darkframe::pipeline::{Description, Report};
 use darkframe::v4l2::{Role, VideoDevice};
 
 /// One device, one user.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> (MutexGuard<'static, ()>, std::fs::File) {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    (ALONE.lock().unwrap_or_else(PoisonError::into_inner), common::cameras())
 }
 
 /// The device, or a skip.

@@ -41,7 +41,7 @@ fn looped_back() {
     );
     let back = format!(
         "[source.camera]\nkind = \"v4l2\"\ndevice = \"platform:vivid-000\"\nsize = \"{size}\"\nformat = \"NV12\"\n\
-         io = \"import\"\n[pass.planes]\nshader = \"back.frag\"\ninputs = [\"camera\"]\nformat = \"NV12\"\ncolor = {{ matrix = \"bt709\" }}\n\
+         io = \"import\"\ncontrols = {{ osd_text_mode = \"None\" }}\n[pass.planes]\nshader = \"back.frag\"\ninputs = [\"camera\"]\nformat = \"NV12\"\ncolor = {{ matrix = \"bt709\" }}\n\
          [sink.got]\ninput = \"planes\"\nfile = \"@OUT/got.y4m\"\n"
     );
     std::fs::write(folder.join("back.frag"), "vec4 pixel(vec2 uv) { return camera(uv); }\n").unwrap();
@@ -58,7 +58,7 @@ fn looped_back() {
         while shown.load(std::sync::atomic::Ordering::Relaxed) < 8 && !sender.is_finished() {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        let received = run_text(&folder, &back, options(3));
+        let received = run_text(&folder, &back, options(10));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let sent = sender.join().unwrap();
         connect(&capture, false);
@@ -67,15 +67,19 @@ fn looped_back() {
         sent.unwrap()
     });
     println!("{}", short(&sent.sinks[0]));
-    let planes = |name: &str| {
-        let bytes = std::fs::read(folder.join(name)).unwrap();
-        let at = bytes.windows(6).position(|six| six == b"FRAME\n").unwrap() + 6;
-        bytes[at..at + 640 * 480 * 3 / 2].to_vec()
-    };
-    let (plain, got) = (planes("plain.y4m"), planes("got.y4m"));
-    // What came back went through RGB once more: a code or two of rounding, chroma of the finest rings apart.
     let luma = 640 * 480;
-    let far = plain[..luma].iter().zip(&got[..luma]).filter(|(a, b)| a.abs_diff(**b) > 3).count();
-    assert!(far < luma / 100, "{far} of {luma} luma samples are far off");
+    let pictures = |name: &str| {
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        let head = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let frames = bytes[head..].chunks_exact(6 + luma * 3 / 2).map(|frame| frame[6..6 + luma].to_vec());
+        frames.collect::<Vec<_>>()
+    };
+    let (plain, got) = (pictures("plain.y4m"), pictures("got.y4m"));
+    // What came back went through RGB once more: a code or two of rounding, chroma of the finest rings apart.
+    let far = |got: &Vec<u8>| plain[0].iter().zip(got).filter(|(a, b)| a.abs_diff(**b) > 3).count();
+    let far: Vec<usize> = got.iter().map(far).collect();
+    println!("luma samples far off: {far:?}");
+    // Where the output has no picture queued at a capture's moment, vivid takes its own: on a loaded machine now and then.
+    assert!(far.iter().any(|far| *far < luma / 100), "{far:?} of {luma} luma samples are far off");
     std::fs::remove_dir_all(&folder).unwrap();
 }
