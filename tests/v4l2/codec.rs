@@ -72,11 +72,21 @@ fn every_format_there_and_back() {
     };
     println!("{} of {offered} formats: {formats:?}", formats.len());
     assert!(formats.len() >= 8, "{formats:?}");
+    let newer = std::env::var("DARKFRAME_VM").is_ok_and(|guest| guest != "trixie");
+    let mut in_place = 0;
     for sink in report.sinks.iter().filter(|sink| sink.name != "plain") {
         assert_eq!(sink.pictures, 3, "{}", short(sink));
-        if common::demanded("zero-copy") && std::env::var("DARKFRAME_VM").is_ok_and(|guest| guest != "trixie") {
-            assert_eq!(sink.path, "zero-copy", "{}", short(sink));
+        // Mesa draws into some orders of bytes only by way of its own memory.
+        let unknown = sink.reason.as_ref().is_some_and(|reason| reason.contains("not among this display's formats"));
+        if common::demanded("zero-copy") && newer {
+            assert!(sink.path == "zero-copy" || unknown, "{}", short(sink));
         }
+        in_place += usize::from(sink.path == "zero-copy");
+    }
+    println!("{in_place} without a copy");
+    if common::demanded("zero-copy") && newer {
+        // All of YUV (13 of them), grey, and those of 32 bits that are first in the driver's list.
+        assert!(in_place >= 16, "{in_place}");
     }
     let decode: String = formats
         .iter()
