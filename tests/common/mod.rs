@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod bt;
+pub mod documented;
 pub mod draw;
 pub mod files;
 pub mod pattern;
