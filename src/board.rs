@@ -468,9 +468,13 @@ mod tests {
         let error =
             Board::parse(Path::new("b.toml"), "name = \"x\"\n[allocate]\nstride-align-bytes = 0\n").unwrap_err();
         assert!(error.to_string().starts_with("b.toml:3:1: allocate.stride-align-bytes"), "{error}");
-        let error = Board::parse(Path::new("b.toml"), "name = \"x\"\n[encode]\nnodes = [\"/dev/video9\", \"alegro-dvt\"]\n");
+        let error =
+            Board::parse(Path::new("b.toml"), "name = \"x\"\n[encode]\nnodes = [\"/dev/video9\", \"alegro-dvt\"]\n");
         let said = error.unwrap_err().to_string();
-        assert!(said.starts_with("b.toml:3:26: encode.nodes") && said.contains("did you mean \"allegro-dvt\"?"), "{said}");
+        assert!(
+            said.starts_with("b.toml:3:26: encode.nodes") && said.contains("did you mean \"allegro-dvt\"?"),
+            "{said}"
+        );
         assert_eq!(Encode::kernel_names("hantro"), ["hantro-vpu"]);
         assert_eq!(Encode::kernel_names("coda"), ["coda"]);
         assert!(Board::open("generik").unwrap_err().to_string().contains("did you mean generic?"));

@@ -57,11 +57,7 @@ fn packets(folder: &Path, file: &str) -> Vec<Packet> {
         let mut fields = line.trim_end_matches(',').split(',');
         let seconds = fields.next().unwrap();
         let pts = seconds.parse::<f64>().map_or(-1, |seconds| (seconds * 1e6).round() as i64);
-        Packet {
-            pts,
-            bytes: fields.next().unwrap().parse().unwrap(),
-            is_key: fields.next().unwrap().starts_with('K'),
-        }
+        Packet { pts, bytes: fields.next().unwrap().parse().unwrap(), is_key: fields.next().unwrap().starts_with('K') }
     };
     tool(folder, "ffprobe", &line).lines().filter(|line| !line.is_empty()).map(read).collect()
 }
@@ -108,7 +104,9 @@ fn write(path: &Path, codec: &str, pieces: &[(Vec<u8>, u64, bool)]) -> darkframe
 /// Pictures at uneven times, as a camera's are, beginning at `first` microseconds.
 fn source(first: u32) -> String {
     let times = format!("settb=1/1000000,setpts=N*33367+mod(N*N*7919\\,9000)+{first}");
-    format!("-f lavfi -i testsrc2=size=322x182:rate=30 -frames:v {FRAMES} -vf {times} -fps_mode passthrough -enc_time_base 1:1000000")
+    format!(
+        "-f lavfi -i testsrc2=size=322x182:rate=30 -frames:v {FRAMES} -vf {times} -fps_mode passthrough -enc_time_base 1:1000000"
+    )
 }
 
 /// H.264 and H.265, with and without pictures that are decoded early, into every container: every time, every picture, and
@@ -120,7 +118,13 @@ fn coded_by_others() {
         ("h264", "libx264", "h264_mp4toannexb", "-pix_fmt yuv420p -g 25 -bf 3 -profile:v high", 0),
         ("h264", "libx264", "h264_mp4toannexb", "-pix_fmt yuv422p10le -g 25 -bf 2", 40_000),
         ("hevc", "libx265", "hevc_mp4toannexb", "-pix_fmt yuv420p -g 20 -bf 3 -x265-params log-level=none:info=0", 0),
-        ("hevc", "libx265", "hevc_mp4toannexb", "-pix_fmt yuv422p10le -g 20 -bf 0 -x265-params log-level=none:info=0", 0),
+        (
+            "hevc",
+            "libx265",
+            "hevc_mp4toannexb",
+            "-pix_fmt yuv422p10le -g 20 -bf 0 -x265-params log-level=none:info=0",
+            0,
+        ),
     ];
     for (index, (codec, encoder, filter, keys, first)) in codecs.into_iter().enumerate() {
         if !has(encoder) {
@@ -129,7 +133,11 @@ fn coded_by_others() {
         let name = format!("{codec} {keys}");
         let folder = folder(&format!("{codec}-{index}"));
         let source = source(first);
-        tool(&folder, "ffmpeg", &format!("{source} -c:v {encoder} {keys} -video_track_timescale 1000000 reference.mp4"));
+        tool(
+            &folder,
+            "ffmpeg",
+            &format!("{source} -c:v {encoder} {keys} -video_track_timescale 1000000 reference.mp4"),
+        );
         tool(&folder, "ffmpeg", &format!("-i reference.mp4 -c copy -bsf:v {filter} -f {codec} stream.{codec}"));
         let reference = packets(&folder, "reference.mp4");
         assert_eq!(reference.len(), FRAMES);
@@ -164,9 +172,13 @@ fn coded_by_others() {
             let said = tool(
                 &folder,
                 "ffprobe",
-                &format!("-select_streams v -show_entries stream=width,height,color_space,color_range,color_primaries,nb_frames:format=duration -of csv {file}"),
+                &format!(
+                    "-select_streams v -show_entries stream=width,height,color_space,color_range,color_primaries,nb_frames:format=duration -of csv {file}"
+                ),
             );
-            assert!(said.contains("322,182") && said.contains("bt709") && said.contains("tv"), "{said}");
+            assert!(said.contains("322,182,tv") && (extension == "mkv" || said.contains(",70\n")), "{said}");
+            // A decoder of H.265 forgets what the container says where the stream says nothing.
+            assert!(codec == "hevc" || said.contains("tv,bt709,bt709"), "{said}");
             // It can be sought: the picture at a key in the middle is the one that is there.
             let key = reference.iter().rfind(|packet| packet.is_key).unwrap().pts as f64 / 1e6 + 0.000_1;
             let sought = |file: &str| {
@@ -242,10 +254,9 @@ fn through_a_pipe() {
     for name in ["pipe.mkv", "pipe.mp4"] {
         assert!(Command::new("mkfifo").arg(folder.join(name)).status().unwrap().success());
         let reader = std::fs::File::options().read(true).write(true).open(folder.join(name)).unwrap();
-        let copy = std::thread::spawn({
-            let (from, to) = (folder.join(name), folder.join("copy.mkv"));
-            move || if name == "pipe.mkv" { std::fs::copy(from, to).map(drop) } else { Ok(()) }
-        });
+        let mut from = std::fs::File::open(folder.join(name)).unwrap();
+        let mut to = std::fs::File::create(folder.join("copy.mkv")).unwrap();
+        let copy = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
         let result = write(&folder.join(name), "h264", &pieces);
         drop(reader);
         copy.join().unwrap().unwrap();

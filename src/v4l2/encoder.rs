@@ -113,12 +113,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `Unsupported` where the device does not make these codecs or take this format; as [`VideoDevice::set_control`].
-    pub fn new(
-        device: VideoDevice,
-        codecs: &[u32],
-        pictures: Pictures,
-        controls: &[(String, Value)],
-    ) -> Result<Self> {
+    pub fn new(device: VideoDevice, codecs: &[u32], pictures: Pictures, controls: &[(String, Value)]) -> Result<Self> {
         offered(&device, pictures.fourcc)?;
         let codec = choose(&device, codecs)?;
         for (name, value) in controls {

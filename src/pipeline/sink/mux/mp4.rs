@@ -68,10 +68,12 @@ fn runs<T: PartialEq + Copy>(values: impl Iterator<Item = T>) -> Vec<(u32, T)> {
 impl Mp4 {
     pub(super) fn begin(mut file: Output, path: &Path, track: Track) -> Result<Self> {
         if file.is_stream() {
-            let detail = format!("{}: an MP4 file is finished at its beginning, which a pipe has let go", path.display());
+            let detail =
+                format!("{}: an MP4 file is finished at its beginning, which a pipe has let go", path.display());
             return Err(Error::unsupported("file", detail).with_hint("a Matroska file (.mkv) goes through pipes"));
         }
-        let brands = ["isom", "iso6", "mp41"].map(|brand| FourCC::from(<[u8; 4]>::try_from(brand.as_bytes()).unwrap_or_default()));
+        let brands = ["isom", "iso6", "mp41"]
+            .map(|brand| FourCC::from(<[u8; 4]>::try_from(brand.as_bytes()).unwrap_or_default()));
         let ftyp = Ftyp { major_brand: brands[0], minor_version: 512, compatible_brands: brands.to_vec() };
         let mut head = Vec::new();
         ftyp.encode(&mut head).map_err(wrong)?;
@@ -259,8 +261,7 @@ impl Times {
             media_time: None,
             media_rate: fixed(1),
         });
-        let rest =
-            ElstEntry { segment_duration: self.duration, media_time: Some(self.wait), media_rate: fixed(1) };
+        let rest = ElstEntry { segment_duration: self.duration, media_time: Some(self.wait), media_rate: fixed(1) };
         (self.first > 0 || self.wait > 0)
             .then(|| Edts { elst: Some(Elst { entries: empty.into_iter().chain([rest]).collect() }) })
     }

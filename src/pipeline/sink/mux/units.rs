@@ -312,7 +312,10 @@ mod tests {
         assert!(packer.pack(piece(&[0, 0, 1, 0x65, 9])).unwrap_err().to_string().contains("without parameter sets"));
         assert_eq!(packer.pack(piece(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 1, 6, 5])).unwrap(), None);
         let sample = packer.pack(piece(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 9])).unwrap().unwrap();
-        assert_eq!(sample, Sample { bytes: vec![0, 0, 0, 2, 6, 5, 0, 0, 0, 2, 0x65, 9], timestamp_ns: 7, is_key: true });
+        assert_eq!(
+            sample,
+            Sample { bytes: vec![0, 0, 0, 2, 6, 5, 0, 0, 0, 2, 0x65, 9], timestamp_ns: 7, is_key: true }
+        );
         assert!(!packer.pack(piece(&[0, 0, 1, 0x41, 9])).unwrap().unwrap().is_key);
         assert!(packer.pack(piece(&[0, 0, 1, 0x67, 2])).unwrap_err().to_string().contains("change"));
         // What cannot be read is an error, not a panic.
