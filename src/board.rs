@@ -472,7 +472,7 @@ mod tests {
             Board::parse(Path::new("b.toml"), "name = \"x\"\n[encode]\nnodes = [\"/dev/video9\", \"alegro-dvt\"]\n");
         let said = error.unwrap_err().to_string();
         assert!(
-            said.starts_with("b.toml:3:26: encode.nodes") && said.contains("did you mean \"allegro-dvt\"?"),
+            said.starts_with("b.toml:3:25: encode.nodes") && said.contains("did you mean \"allegro-dvt\"?"),
             "{said}"
         );
         assert_eq!(Encode::kernel_names("hantro"), ["hantro-vpu"]);
