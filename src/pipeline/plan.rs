@@ -193,7 +193,7 @@ impl Plan {
     /// # Errors
     /// `Config` and `Shader` with the place; those of the files.
     pub fn new(description: &Description, frames: Option<FrameRange>) -> Result<Self> {
-        Self::new_until(description, frames, &Stop::default())
+        Self::new_until(description, frames, &Stop::default(), &[])
     }
 
     /// Looks at `description`, of which `faults` says what is wrong already: nothing is taken from streams and from other
@@ -202,21 +202,28 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`]: all that is wrong, the first with the others behind it.
     pub fn look(description: &Description, frames: Option<FrameRange>, faults: Faults) -> Result<Self> {
-        Self::collect(description, frames, Opening::Look, faults)
+        Self::collect(description, frames, Opening::Look, &[], faults)
     }
 
-    /// As [`Plan::new`]; streams are waited for until `stop` is set at most.
+    /// As [`Plan::new`]; streams are waited for until `stop` is set at most. `encoders` are taken before others, where a
+    /// sink names none.
     ///
     /// # Errors
     /// As [`Plan::new`]; `Interrupted`.
-    pub fn new_until(description: &Description, frames: Option<FrameRange>, stop: &Stop) -> Result<Self> {
-        Self::collect(description, frames, Opening::Read(stop), Faults::default())
+    pub fn new_until(
+        description: &Description,
+        frames: Option<FrameRange>,
+        stop: &Stop,
+        encoders: &[String],
+    ) -> Result<Self> {
+        Self::collect(description, frames, Opening::Read(stop), encoders, Faults::default())
     }
 
     fn collect(
         description: &Description,
         frames: Option<FrameRange>,
         opening: Opening<'_>,
+        encoders: &[String],
         mut faults: Faults,
     ) -> Result<Self> {
         let mut graph = Graph::collect(description, &mut faults);
@@ -246,6 +253,8 @@ impl Plan {
             faults.take(check_sink(description, &sink.plan, &shape));
         }
         if let Opening::Read(_) = opening {
+            let devices = graph.sinks.iter_mut().filter_map(|sink| sink.plan.device.as_mut());
+            devices.for_each(|device| device.prefer(encoders));
             lay_out_for_devices(
                 description,
                 &mut graph,
