@@ -377,7 +377,21 @@ impl Capture {
     /// # Errors
     /// Those of the driver.
     pub fn next(&mut self, timeout: Duration) -> Result<Event> {
+        // Where there always is a picture nothing is waited for, and a change would not be seen.
+        if self.has_changed() {
+            return Ok(Event::Changed);
+        }
         self.next_beside(timeout, &mut || Ok(false))
+    }
+
+    /// Whether the driver has told of another size since it was asked last.
+    fn has_changed(&self) -> bool {
+        let device = &self.negotiated.device;
+        let mut has_changed = false;
+        while let Ok((kind, changes)) = sys::dequeue_event(device.fd()) {
+            has_changed |= kind == uapi::EVENT_SOURCE_CHANGE && changes & uapi::EVENT_SRC_CH_RESOLUTION != 0;
+        }
+        has_changed
     }
 
     /// As [`Capture::next`]; `beside` is called in between, and says whether the device's other queue is waited for too.
@@ -408,12 +422,8 @@ impl Capture {
             others.extend(self.waiting.iter().map(|(_, fence)| fence.as_fd()));
             let device = &self.negotiated.device;
             let ready = queue::wait(device, (self.queue.queued() > 0, has_more), &others, left)?;
-            if ready.event {
-                while let Ok((kind, changes)) = sys::dequeue_event(device.fd()) {
-                    if kind == uapi::EVENT_SOURCE_CHANGE && changes & uapi::EVENT_SRC_CH_RESOLUTION != 0 {
-                        return Ok(Event::Changed);
-                    }
-                }
+            if ready.event && self.has_changed() {
+                return Ok(Event::Changed);
             }
             if ready.error && !ready.capture {
                 // A device that went away says so; one that only has nothing does not spin here.

@@ -67,6 +67,28 @@ fn starved() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn the_signal_changes() {
+    let _alone = alone();
+    let Some(device) = device("platform:vivid-000", Role::Capture) else { return };
+    let folder = folder("changed");
+    let other = device.clone();
+    let change = move || {
+        other.set_control("dv_timings_signal_mode", &Value::Text("No Signal".into()), true).unwrap();
+    };
+    device.select_connection(false, "3").unwrap();
+    small_timings(&device);
+    // HDMI has what its timings say, not what is asked for.
+    let result = run_text(&folder, &text("input = \"3\"\nformat = \"YUYV\"\ntimeout = 10"), when(5, change));
+    device.set_control("dv_timings_signal_mode", &Value::Number(0), true).unwrap();
+    device.select_connection(false, "0").unwrap();
+    let report = result.unwrap();
+    let picture = &report.sources[0].picture;
+    let size: darkframe::layout::Size = picture.split(' ').nth(1).unwrap().parse().unwrap();
+    check_kept(&folder, &report, size.pixels() as usize * 4, "V4L2_EVENT_SOURCE_CHANGE");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A run that is slower than the camera: gaps are counted, nothing is torn, nothing piles up.
 #[test]
 fn slower_than_the_camera() {
