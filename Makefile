@@ -26,8 +26,8 @@ bench:
 # What a change must pass besides the tests.
 check:
 	cargo fmt --all --check
-	cargo clippy --all-targets --locked --features vulkan -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --features vulkan
+	cargo clippy --features mux,vulkan --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --features mux,vulkan --no-deps --locked
 
 # The pictures of shaders/README.md, from the shipped photographs.
 pictures:

@@ -20,9 +20,9 @@ use darkframe::pipeline::runner::{self, run};
 
 const SIZE: Size = Size::new(640, 480);
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+fn alone() -> (std::sync::MutexGuard<'static, ()>, std::fs::File) {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    (ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), common::screens())
 }
 
 /// The machine with vkms as the card that makes dumb buffers, or a skip.

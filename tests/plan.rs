@@ -771,7 +771,8 @@ proptest! {
 }
 
 /// Examples whose input somebody must make first, or sends; other tests run them.
-const WITH_INPUT: [&str; 5] = ["augment.toml", "camera.toml", "chain.toml", "encode.toml", "raw-nv12.toml"];
+const WITH_INPUT: [&str; 7] =
+    ["augment.toml", "camera.toml", "chain.toml", "encode.toml", "kms.toml", "raw-nv12.toml", "record.toml"];
 
 /// Every example, a few frames of it.
 #[test]

@@ -58,6 +58,18 @@ pub struct PassInput {
 }
 
 impl PassInput {
+    /// A picture of our own of the target's size, as it is: what was drawn or counted aside, on its way into the target.
+    pub(super) fn picture(size: Size) -> Self {
+        Self {
+            name: "picture".into(),
+            binding: InputBinding::Rgb { swizzle: "rgba".into() },
+            color: Color::SRGB,
+            size,
+            samplings: vec![Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge }],
+            convert: None,
+        }
+    }
+
     fn is_four_wide(&self) -> bool {
         matches!(self.binding, InputBinding::Four { .. })
     }

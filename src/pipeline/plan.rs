@@ -29,11 +29,13 @@ use super::source::{Info, Opened, Opening, Stop};
 mod alpha;
 mod explain;
 mod fuse;
+mod models;
 mod part;
 mod reuse;
 mod tolerance;
 
 pub use explain::Known;
+use models::{mesh_keys, open_models};
 use part::{authored, check_sink, open_source, the_rest};
 
 /// Passes as they are drawn.
@@ -191,7 +193,7 @@ impl Plan {
     /// # Errors
     /// `Config` and `Shader` with the place; those of the files.
     pub fn new(description: &Description, frames: Option<FrameRange>) -> Result<Self> {
-        Self::new_until(description, frames, &Stop::default())
+        Self::new_until(description, frames, &Stop::default(), &[])
     }
 
     /// Looks at `description`, of which `faults` says what is wrong already: nothing is taken from streams and from other
@@ -200,21 +202,28 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`]: all that is wrong, the first with the others behind it.
     pub fn look(description: &Description, frames: Option<FrameRange>, faults: Faults) -> Result<Self> {
-        Self::collect(description, frames, Opening::Look, faults)
+        Self::collect(description, frames, Opening::Look, &[], faults)
     }
 
-    /// As [`Plan::new`]; streams are waited for until `stop` is set at most.
+    /// As [`Plan::new`]; streams are waited for until `stop` is set at most. `encoders` are taken before others, where a
+    /// sink names none.
     ///
     /// # Errors
     /// As [`Plan::new`]; `Interrupted`.
-    pub fn new_until(description: &Description, frames: Option<FrameRange>, stop: &Stop) -> Result<Self> {
-        Self::collect(description, frames, Opening::Read(stop), Faults::default())
+    pub fn new_until(
+        description: &Description,
+        frames: Option<FrameRange>,
+        stop: &Stop,
+        encoders: &[String],
+    ) -> Result<Self> {
+        Self::collect(description, frames, Opening::Read(stop), encoders, Faults::default())
     }
 
     fn collect(
         description: &Description,
         frames: Option<FrameRange>,
         opening: Opening<'_>,
+        encoders: &[String],
         mut faults: Faults,
     ) -> Result<Self> {
         let mut graph = Graph::collect(description, &mut faults);
@@ -244,6 +253,8 @@ impl Plan {
             faults.take(check_sink(description, &sink.plan, &shape));
         }
         if let Opening::Read(_) = opening {
+            let devices = graph.sinks.iter_mut().filter_map(|sink| sink.plan.device.as_mut());
+            devices.for_each(|device| device.prefer(encoders));
             lay_out_for_devices(
                 description,
                 &mut graph,
@@ -426,72 +437,6 @@ impl Plan {
             Feed::Pass(index) | Feed::Previous(index) => self.sizes[index],
         }
     }
-
-    /// A model in words: file, triangles, draws.
-    pub(super) fn describe_model(&self, model: &Model) -> String {
-        let file = model.files.first().map_or(String::new(), |file| file.display().to_string());
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let (triangles, draws) = (model.triangles(), model.draw_count());
-        format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
-    }
-
-    /// A compute shader in words: file, groups; `None` for other passes.
-    pub(super) fn describe_compute(&self, pass: usize) -> Option<String> {
-        let keys = self.computes.get(&self.graph.passes[pass].name)?;
-        let [x, y] = keys.local_size;
-        let size = self.sizes[pass];
-        let [across, down] = keys.groups.unwrap_or([size.width.div_ceil(x), size.height.div_ceil(y)]);
-        let file = keys.file.get_ref().display();
-        Some(format!("runs {file} in {across}x{down} work groups of {x}x{y} invocations"))
-    }
-
-    /// What would be done, one line per part.
-    pub fn describe(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (info, name) in self.infos.iter().zip(&self.graph.sources) {
-            let count = match (info.still, info.frames) {
-                (true, _) => "one picture".into(),
-                (_, Some(frames)) => format!("{frames} frames"),
-                (_, None) => "no end".into(),
-            };
-            let rate = info.rate.map_or(String::new(), |rate| format!(", {rate} frames/s"));
-            lines.push(format!("source {name}: {} {}, {count}{rate}", info.fourcc, info.size));
-        }
-        for (index, pass) in self.graph.passes.iter().enumerate() {
-            let named = |feed: &Feed| match feed {
-                Feed::Previous(_) => format!("{} of the frame before", self.graph.name(*feed)),
-                _ => self.graph.name(*feed).to_owned(),
-            };
-            let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
-            let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
-            let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
-            let drawn = match self.models.get(&pass.name) {
-                Some(model) => format!("; draws {}", self.describe_model(model)),
-                None => self.describe_compute(index).map_or(String::new(), |words| format!("; {words}")),
-            };
-            let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
-            lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
-        }
-        for sink in &self.graph.sinks {
-            let file = match (&sink.plan.file, &sink.plan.share) {
-                (Some(file), _) => file.display().to_string(),
-                (None, Some(share)) => share.address().to_string(),
-                (None, None) => "nothing".into(),
-            };
-            let every =
-                if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
-            lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
-        }
-        lines.extend(self.parameters.describe());
-        if !self.graph.unused.is_empty() {
-            lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
-        }
-        lines.push(match self.end {
-            Some(end) => format!("frames {}..{end} at {} frames/s", self.start, self.rate),
-            None => format!("frames {}.. without end at {} frames/s", self.start, self.rate),
-        });
-        lines
-    }
 }
 
 fn compute_keys(description: &Description) -> BTreeMap<String, ComputeKeys> {
@@ -538,48 +483,6 @@ fn lay_out_for_devices(
             graph.passes[pass].layout = joined;
         }
     }
-}
-
-fn mesh_keys(description: &Description, models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, MeshKeys> {
-    let keys = |name: &String| Some(description.passes.get(name.as_str())?.mesh.as_ref()?.get_ref().0.clone());
-    models.keys().filter_map(|name| Some((name.clone(), keys(name)?))).collect()
-}
-
-/// The models that passes draw, each file read once; with the keys that speak of what is in them checked.
-fn open_models(
-    description: &Description,
-    graph: &Graph,
-    sizes: &[Size],
-    faults: &mut Faults,
-) -> BTreeMap<String, Arc<Model>> {
-    let mut files: HashMap<PathBuf, Arc<Model>> = HashMap::new();
-    let mut models = BTreeMap::new();
-    for (node, _size) in graph.passes.iter().zip(sizes) {
-        let Some(mesh) = node.described.as_ref().and_then(|name| description.passes[name.as_str()].mesh.as_ref())
-        else {
-            continue;
-        };
-        let keys = &mesh.get_ref().0;
-        let at_key = |error: Error| {
-            description.error(format!("pass.{}.mesh", node.name), error.detail(), mesh.span()).with_hint_of(&error)
-        };
-        let path = description.resolve(&keys.file);
-        let model = match files.get(&path) {
-            Some(model) => Some(model.clone()),
-            None => faults.take(Model::open(&path).map_err(at_key)).map(Arc::new),
-        };
-        let Some(model) = model else { continue };
-        #[cfg(feature = "mesh")]
-        {
-            faults.take(super::model::view::View::new(&model, keys, *_size).map_err(at_key));
-            for what in &model.left_out {
-                tracing::warn!(pass = node.name, model = %path.display(), "not drawn: {what}");
-            }
-        }
-        files.insert(path, model.clone());
-        models.insert(node.name.clone(), model);
-    }
-    models
 }
 
 /// First frame and the one after the last: the range, cut where the first source ends.

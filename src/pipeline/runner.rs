@@ -139,7 +139,8 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
             let display = Display::open(&device)?;
             Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
-        let prepared = Plan::new_until(description, options.frames, &options.stop).and_then(|mut plan| {
+        let prepared = Plan::new_until(description, options.frames, &options.stop, &board.encode.nodes);
+        let prepared = prepared.and_then(|mut plan| {
             let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
             let staged = target::stage(&device, &plan)?;
             Ok((plan, work, staged))

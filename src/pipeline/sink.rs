@@ -20,6 +20,7 @@ pub mod apng;
 pub mod journal;
 #[cfg(feature = "kms")]
 pub mod kms;
+pub mod mux;
 pub mod output;
 mod pixels;
 pub mod raw;

@@ -30,6 +30,7 @@ nix::ioctl_readwrite!(s_parm, b'V', 22, uapi::StreamParm);
 nix::ioctl_readwrite!(enuminput, b'V', 26, uapi::Input);
 nix::ioctl_readwrite!(querymenu, b'V', 37, uapi::QueryMenu);
 nix::ioctl_readwrite!(s_input, b'V', 39, libc::c_int);
+nix::ioctl_read!(g_input, b'V', 38, libc::c_int);
 nix::ioctl_readwrite!(s_output, b'V', 47, libc::c_int);
 nix::ioctl_readwrite!(enumoutput, b'V', 48, uapi::Output);
 nix::ioctl_readwrite!(try_fmt, b'V', 64, uapi::Format);
@@ -442,6 +443,14 @@ pub fn select_connection(fd: BorrowedFd<'_>, outputs: bool, index: u32) -> nix::
     Ok(())
 }
 
+/// The input of a capture device that is chosen; ENOTTY where the device has none.
+pub fn current_input(fd: BorrowedFd<'_>) -> nix::Result<u32> {
+    let mut index: libc::c_int = 0;
+    // SAFETY: the fd is open and the argument is the number the ioctl writes.
+    retry(|| unsafe { g_input(fd.as_raw_fd(), &mut index) })?;
+    u32::try_from(index).map_err(|_| Errno::EINVAL)
+}
+
 /// The control behind `after` (0: the first); EINVAL after the last.
 pub fn next_control(fd: BorrowedFd<'_>, after: u32) -> nix::Result<uapi::QueryExtCtrl> {
     let mut argument = uapi::QueryExtCtrl { id: after | uapi::CTRL_FLAG_NEXT_CTRL, ..Default::default() };
@@ -507,8 +516,8 @@ pub fn set_text_control(fd: BorrowedFd<'_>, id: u32, value: &str, size_bytes: u3
 }
 
 /// From now on events of this kind are kept for [`dequeue_event`].
-pub fn subscribe_event(fd: BorrowedFd<'_>, kind: u32) -> nix::Result<()> {
-    let argument = uapi::EventSubscription { kind, ..Default::default() };
+pub fn subscribe_event(fd: BorrowedFd<'_>, kind: u32, id: u32) -> nix::Result<()> {
+    let argument = uapi::EventSubscription { kind, id, ..Default::default() };
     // SAFETY: the fd is open and the argument is the struct the ioctl reads.
     retry(|| unsafe { ioctl_subscribe_event(fd.as_raw_fd(), &argument) })?;
     Ok(())

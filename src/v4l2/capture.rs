@@ -337,8 +337,9 @@ impl Capture {
             let fds: Vec<BorrowedFd<'_>> = slot.memory.iter().map(|memory| memory.plane_fd(0)).collect();
             queue.queue(index, &fds, &[], 0)?;
         }
-        // Not every driver has them.
-        let _ = sys::subscribe_event(device.fd(), uapi::EVENT_SOURCE_CHANGE);
+        // Not every driver has them; where there are inputs, each has its own.
+        let input = sys::current_input(device.fd()).unwrap_or(0);
+        let _ = sys::subscribe_event(device.fd(), uapi::EVENT_SOURCE_CHANGE, input);
         queue.start()?;
         let returns = Arc::new(Returns { list: Mutex::default(), bell: theirs });
         Ok(Self {

@@ -123,7 +123,7 @@ impl Decoder {
         wanted.planes[0] = PlaneSize { stride_bytes: 0, size_bytes: PIECE_BYTES };
         let format = device.format(kind, FormatRequest::Set, &wanted)?;
         for event in [uapi::EVENT_SOURCE_CHANGE, uapi::EVENT_EOS] {
-            let _ = sys::subscribe_event(device.fd(), event);
+            let _ = sys::subscribe_event(device.fd(), event, 0);
         }
         let coded = Queue::new(device, kind, format, Memory::Driver, PIECES)?;
         let maps = (0..coded.len()).map(|index| map(device, &coded, index, true)).collect::<Result<_>>()?;

@@ -121,7 +121,7 @@ impl VideoDevice {
         Self::find_with(wanted, role, |_| true)
     }
 
-    /// As [`VideoDevice::find`], of those that `suits` takes.
+    /// As [`VideoDevice::find`], of those that `suits` takes; where only the name fits, that one.
     ///
     /// # Errors
     /// As [`VideoDevice::find`].
@@ -138,7 +138,8 @@ impl VideoDevice {
         };
         let mut devices = Self::list();
         devices.retain(|device| device.is(role));
-        if let Some(found) = devices.iter().find(|device| named(device) && suits(device)) {
+        let by_name = || devices.iter().find(|device| wanted.is_some() && named(device));
+        if let Some(found) = devices.iter().find(|device| named(device) && suits(device)).or_else(by_name) {
             return Ok(found.clone());
         }
         let Some(wanted) = wanted else {

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use crate::board::Encode;
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
@@ -56,6 +57,22 @@ pub fn codec(name: &str) -> Result<u32> {
     Err(Error::invalid("codec", format!("\"{name}\" is no codec known here")).with_hint(hint))
 }
 
+/// The first codec of the device's that is one of `codecs`, or its first where there are none.
+///
+/// # Errors
+/// `Unsupported`, `op` being `codec`, with what it makes.
+pub fn choose(device: &VideoDevice, codecs: &[u32]) -> Result<u32> {
+    let coded = device.formats(device.capture_kind());
+    let suits = |format: &&super::device::Offered| codecs.is_empty() || codecs.contains(&format.code);
+    if let Some(found) = coded.iter().find(suits) {
+        return Ok(found.code);
+    }
+    let names = |codes: &mut dyn Iterator<Item = u32>| codes.map(name_of).collect::<Vec<_>>().join(", ");
+    let detail = format!("{device} does not make {}", names(&mut codecs.iter().copied()).replace(", ", " or "));
+    let made = names(&mut coded.iter().map(|format| format.code));
+    Err(Error::unsupported("codec", detail).with_hint(format!("it makes {made}")))
+}
+
 /// An encoder at work.
 pub struct Encoder {
     // Dropped before the device; each gives its memory back.
@@ -71,43 +88,37 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Finds an encoder for `codec`, or the first there is.
+    /// Finds an encoder for one of `codecs`, or the first there is where there are none. A name may be one of
+    /// [`ENCODERS`](crate::board::ENCODERS). Without one those of `preferred` (paths or names, in their order) come before
+    /// others.
     ///
     /// # Errors
     /// As [`VideoDevice::find`].
-    pub fn find(wanted: Option<&str>, codec: Option<u32>) -> Result<VideoDevice> {
-        let suits = |device: &VideoDevice| {
-            let offered = device.formats(device.capture_kind());
-            codec.is_none_or(|codec| offered.iter().any(|format| format.code == codec))
+    pub fn find(wanted: Option<&str>, preferred: &[String], codecs: &[u32]) -> Result<VideoDevice> {
+        let suits = |device: &VideoDevice| choose(device, codecs).is_ok();
+        let by_kernel_name = |name: &str| {
+            let names = Encode::kernel_names(name).into_iter();
+            let mut found = names.filter_map(|name| VideoDevice::find_with(Some(name), Role::Encoder, suits).ok());
+            found.next()
         };
-        VideoDevice::find_with(wanted, Role::Encoder, suits)
+        let found = match wanted {
+            Some(name) => by_kernel_name(name),
+            None => preferred.iter().filter_map(|name| by_kernel_name(name)).find(suits),
+        };
+        found.map_or_else(|| VideoDevice::find_with(wanted, Role::Encoder, suits), Ok)
     }
 
-    /// An encoder with its controls set, which begins with the first picture. Without `codec` the device's first.
+    /// An encoder with its controls set, which begins with the first picture. It makes the device's first of `codecs`, of
+    /// all where there are none.
     ///
     /// # Errors
-    /// `Unsupported` where the device does not make this codec or take this format; as [`VideoDevice::set_control`].
-    pub fn new(
-        device: VideoDevice,
-        codec: Option<u32>,
-        pictures: Pictures,
-        controls: &[(String, Value)],
-    ) -> Result<Self> {
+    /// `Unsupported` where the device does not make these codecs or take this format; as [`VideoDevice::set_control`].
+    pub fn new(device: VideoDevice, codecs: &[u32], pictures: Pictures, controls: &[(String, Value)]) -> Result<Self> {
         offered(&device, pictures.fourcc)?;
-        let coded = device.formats(device.capture_kind());
-        let found = match codec {
-            Some(codec) => coded.iter().find(|format| format.code == codec),
-            None => coded.first(),
-        };
-        let Some(found) = found else {
-            let names: Vec<String> = coded.iter().map(|format| name_of(format.code)).collect();
-            let detail = format!("{device} does not make {}", codec.map_or_else(|| "streams".into(), name_of));
-            return Err(Error::unsupported("codec", detail).with_hint(format!("it makes {}", names.join(", "))));
-        };
+        let codec = choose(&device, codecs)?;
         for (name, value) in controls {
             device.set_control(name, value, true)?;
         }
-        let codec = found.code;
         Ok(Self {
             giver: None,
             coded: None,

@@ -1,5 +1,6 @@
 //! Pictures of vivid: colours, order, whose memory, which formats.
 
+use darkframe::error::ErrorKind;
 use darkframe::format::Fourcc;
 use darkframe::pipeline::description::FrameRange;
 use darkframe::v4l2::capture::{self, Negotiated, Wanted};
@@ -76,6 +77,97 @@ fn bars_both_ways() {
                 assert!(source.imports <= 24 && source.path == "zero-copy", "{name}: {}", short(source));
             }
         }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Those that a short run looks at: each way of packing, each order, each subsampling.
+const SOME: [Fourcc; 13] = [
+    Fourcc::NV21,
+    Fourcc::NV16,
+    Fourcc::NV24,
+    Fourcc::YUV420,
+    Fourcc::YVU420,
+    Fourcc::YUV422,
+    Fourcc::UYVY,
+    Fourcc::VUY888,
+    Fourcc::AYUV,
+    Fourcc::RGB565,
+    Fourcc::BGR888,
+    Fourcc::XRGB8888,
+    Fourcc::BGRA8888,
+];
+
+/// Formats that the device and the format table have in common: all of them where `DARKFRAME_LONG` is set.
+#[test]
+fn every_format() {
+    let _alone = alone();
+    let folder = folder("formats");
+    let mut shown = Vec::new();
+    for bus in ["platform:vivid-000", "platform:vivid-001"] {
+        let Some(device) = common::or_skip("vivid", VideoDevice::find(Some(bus), Role::Capture)) else { continue };
+        for fourcc in device.fourccs(Role::Capture) {
+            // Grey has no colours; on the multi-planar device what has several planes is enough.
+            let planes = fourcc.format().unwrap().planes.len();
+            if matches!(fourcc, Fourcc::R8 | Fourcc::R16) || (bus.ends_with("001") && planes == 1) {
+                continue;
+            }
+            if !SOME.contains(&fourcc) && std::env::var_os("DARKFRAME_LONG").is_none() {
+                continue;
+            }
+            let name = format!("{bus} {fourcc}");
+            let text = text(bus, &format!("io = \"import\"\nformat = \"{fourcc}\""));
+            match run_text(&folder, &text, options(2)) {
+                Ok(report) => {
+                    check_bars(&name, &std::fs::read(folder.join("out.rgba")).unwrap(), 2);
+                    shown.push(format!("{fourcc} {}", report.sources[0].path));
+                }
+                Err(error) if error.kind() == ErrorKind::Unsupported => println!("{name}: {error}"),
+                Err(error) => panic!("{name}: {error}"),
+            }
+        }
+    }
+    println!("{}", shown.join(", "));
+    if device("vivid", Role::Capture).is_some() {
+        assert!(shown.len() >= 12, "{shown:?}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The driver's tags are what the colours are converted with: the same bars whatever the tags.
+#[test]
+fn tags_of_the_driver() {
+    let _alone = alone();
+    let Some(device) = device("platform:vivid-000", Role::Capture) else { return };
+    let folder = folder("tags");
+    for (colorspace, encoding, quantization) in [
+        ("Rec. 709", "Rec. 709", "Full Range"),
+        ("SMPTE 170M", "ITU-R 601", "Limited Range"),
+        ("Rec. 709", "Rec. 709", "Limited Range"),
+    ] {
+        let keys = format!(
+            "format = \"NV16\"\n[source.camera.controls]\ntest_pattern = \"100% Colorbar\"\nosd_text_mode = \"None\"\nhorizontal_movement = \"No Movement\"\n\
+             colorspace = \"{colorspace}\"\ny_cbcr_encoding = \"{encoding}\"\nquantization = \"{quantization}\""
+        );
+        let text = text("platform:vivid-000", &keys)
+            .replace("controls = { test_pattern = \"100% Colorbar\", osd_text_mode = \"None\", horizontal_movement = \"No Movement\" }\n", "");
+        let report = run_text(&folder, &text, options(2)).unwrap();
+        assert_eq!(report.frames, 2);
+        if colorspace == "Rec. 709" {
+            check_bars(
+                &format!("{colorspace} {encoding} {quantization}"),
+                &std::fs::read(folder.join("out.rgba")).unwrap(),
+                2,
+            );
+        }
+    }
+    for control in ["colorspace", "y_cbcr_encoding", "quantization"] {
+        let default = if control == "colorspace" {
+            darkframe::v4l2::Value::Text("sRGB".into())
+        } else {
+            darkframe::v4l2::Value::Number(0)
+        };
+        device.set_control(control, &default, true).unwrap();
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -47,15 +47,18 @@ pub struct Sink {
     pub when_full: Option<Spanned<WhenFull>>,
     /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
     pub queue: Option<Spanned<u64>>,
-    /// `v4l2`, `v4l2-encoder`: the device, a path (`"/dev/video1"`) or its driver's, card's or bus's name (`"vicodec"`).
-    /// `kms`: the card, a path (`"/dev/dri/card0"`) or its driver's name. Default: the first that suits.
+    /// `v4l2`, `v4l2-encoder`: the device, a path (`"/dev/video1"`) or its driver's, card's or bus's name (`"vicodec"`); of
+    /// encoders also `"allegro-dvt"`, `"bcm2835-codec"`, `"hantro"`, `"mtk-vcodec"`, `"rkvenc"`, `"wave5"`.
+    /// `kms`: the card, a path (`"/dev/dri/card0"`) or its driver's name. Default: the first that suits, of encoders
+    /// those of the board file (`encode.nodes`) first.
     pub device: Option<Spanned<String>>,
     /// `kms`: the connector, as `"HDMI-A-1"`. Default: the first with a screen.
     pub connector: Option<Spanned<String>>,
     /// `v4l2`: which of the device's outputs, by name or number. Default: as it is.
     pub output: Option<Spanned<String>>,
     /// `v4l2-encoder`: what is made, `"h264"`, `"hevc"`, `"vp8"`, `"vp9"`, `"av1"`, `"mpeg2"`, `"mpeg4"`, `"h263"`, `"mjpeg"`,
-    /// `"jpeg"` or `"fwht"`. Default: the device's first.
+    /// `"jpeg"` or `"fwht"`. MP4 files carry `"h264"` and `"hevc"`, Matroska files `"vp8"`, `"vp9"` and `"mjpeg"` too, WebM
+    /// files `"vp8"` and `"vp9"`. Default: the device's first that the file carries.
     pub codec: Option<Spanned<String>>,
     /// `v4l2-encoder`: the stream's bits a second (control `video_bitrate`). Unit: bit/s. Default: the device's.
     pub bitrate: Option<Spanned<u64>>,
@@ -94,7 +97,8 @@ pub enum SinkKind {
     Unixfd,
     /// Pictures for a video output, a Video4Linux device; they are shown at its own rate.
     V4l2,
-    /// An elementary stream in `file`, made by a Video4Linux encoder.
+    /// A stream in `file`, made by a Video4Linux encoder: in MP4 (`.mp4`, `.m4v`), Matroska (`.mkv`) or WebM (`.webm`) with
+    /// the pictures' times (cargo feature `mux`), else as it is.
     V4l2Encoder,
     /// A screen, by atomic modesetting: one picture per refresh, without tearing; what was shown before comes back.
     Kms,

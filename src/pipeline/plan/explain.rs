@@ -7,6 +7,7 @@ use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::pipeline::description::{Filter, Step};
 use crate::pipeline::graph::{Feed, Kind};
+use crate::pipeline::model::Model;
 
 use super::{Plan, Setting};
 
@@ -24,6 +25,72 @@ pub struct Known {
 }
 
 impl Plan {
+    /// A model in words: file, triangles, draws.
+    fn describe_model(&self, model: &Model) -> String {
+        let file = model.files.first().map_or(String::new(), |file| file.display().to_string());
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (triangles, draws) = (model.triangles(), model.draw_count());
+        format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
+    }
+
+    /// A compute shader in words: file, groups; `None` for other passes.
+    fn describe_compute(&self, pass: usize) -> Option<String> {
+        let keys = self.computes.get(&self.graph.passes[pass].name)?;
+        let [x, y] = keys.local_size;
+        let size = self.sizes[pass];
+        let [across, down] = keys.groups.unwrap_or([size.width.div_ceil(x), size.height.div_ceil(y)]);
+        let file = keys.file.get_ref().display();
+        Some(format!("runs {file} in {across}x{down} work groups of {x}x{y} invocations"))
+    }
+
+    /// What would be done, one line per part.
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (info, name) in self.infos.iter().zip(&self.graph.sources) {
+            let count = match (info.still, info.frames) {
+                (true, _) => "one picture".into(),
+                (_, Some(frames)) => format!("{frames} frames"),
+                (_, None) => "no end".into(),
+            };
+            let rate = info.rate.map_or(String::new(), |rate| format!(", {rate} frames/s"));
+            lines.push(format!("source {name}: {} {}, {count}{rate}", info.fourcc, info.size));
+        }
+        for (index, pass) in self.graph.passes.iter().enumerate() {
+            let named = |feed: &Feed| match feed {
+                Feed::Previous(_) => format!("{} of the frame before", self.graph.name(*feed)),
+                _ => self.graph.name(*feed).to_owned(),
+            };
+            let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
+            let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
+            let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
+            let drawn = match self.models.get(&pass.name) {
+                Some(model) => format!("; draws {}", self.describe_model(model)),
+                None => self.describe_compute(index).map_or(String::new(), |words| format!("; {words}")),
+            };
+            let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
+            lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
+        }
+        for sink in &self.graph.sinks {
+            let file = match (&sink.plan.file, &sink.plan.share) {
+                (Some(file), _) => file.display().to_string(),
+                (None, Some(share)) => share.address().to_string(),
+                (None, None) => "nothing".into(),
+            };
+            let every =
+                if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
+            lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
+        }
+        lines.extend(self.parameters.describe());
+        if !self.graph.unused.is_empty() {
+            lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
+        }
+        lines.push(match self.end {
+            Some(end) => format!("frames {}..{end} at {} frames/s", self.start, self.rate),
+            None => format!("frames {}.. without end at {} frames/s", self.start, self.rate),
+        });
+        lines
+    }
+
     /// The plan and why it is so, one line per fact. Without a driver it says what depends on one.
     pub fn explain(&self, driver: Option<&Known>) -> Vec<String> {
         let mut lines = vec![

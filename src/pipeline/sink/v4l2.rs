@@ -12,7 +12,7 @@ use crate::v4l2::output::{self, Pictures};
 use crate::v4l2::{Encoder, Output, Value, VideoDevice};
 
 use super::super::description::{self, Description, Rate, SinkKind, Spanned};
-use super::output::Output as File;
+use super::mux::{Container, Stream, Track};
 use super::{Handover, Picture, Shape, Writer, Written};
 
 /// The keys of the sink.
@@ -21,9 +21,12 @@ pub struct Device {
     /// Path or name; none for the first that suits.
     device: Option<String>,
     output: Option<String>,
-    codec: Option<u32>,
+    /// Any of these; all where there are none.
+    codecs: Vec<u32>,
     controls: Vec<(String, Value)>,
     encodes: bool,
+    /// Encoders of the board.
+    preferred: Vec<String>,
 }
 
 impl Device {
@@ -71,12 +74,22 @@ impl Device {
         if !is_ours {
             return Ok(None);
         }
-        let codec = match &sink.codec {
-            None => None,
-            Some(given) => Some(
-                encoder::codec(given.get_ref())
-                    .map_err(|wrong| error("codec", wrong.detail(), given.span()).with_hint_of(&wrong))?,
-            ),
+        let container = sink.file.as_ref().and_then(|file| Container::of(file.get_ref()));
+        let codecs = match (&sink.codec, container.filter(|_| kind == SinkKind::V4l2Encoder)) {
+            (None, None) => Vec::new(),
+            (None, Some(container)) => {
+                let file = sink.file.as_ref().map_or(0..0, Spanned::span);
+                let fits = container.names().first().map_or(Ok(()), |name| container.check(name));
+                fits.map_err(|wrong| error("file", wrong.detail(), file).with_hint_of(&wrong))?;
+                container.codecs()?
+            }
+            (Some(given), container) => {
+                let known = encoder::codec(given.get_ref());
+                let fits = known.and_then(|code| {
+                    container.map_or(Ok(()), |container| container.check(given.get_ref())).map(|()| vec![code])
+                });
+                fits.map_err(|wrong| error("codec", wrong.detail(), given.span()).with_hint_of(&wrong))?
+            }
         };
         let mut controls = Vec::new();
         for (control, given, least) in [("video_bitrate", &sink.bitrate, 1), ("video_gop_size", &sink.gop, 0)] {
@@ -92,7 +105,13 @@ impl Device {
         controls.extend(sink.controls.iter().map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone())));
         let text = |given: &Option<Spanned<String>>| given.as_ref().map(|given| given.get_ref().clone());
         let (device, output) = (text(&sink.device), text(&sink.output));
-        Ok(Some(Self { device, output, codec, controls, encodes: kind == SinkKind::V4l2Encoder }))
+        let (encodes, preferred) = (kind == SinkKind::V4l2Encoder, Vec::new());
+        Ok(Some(Self { device, output, codecs, controls, encodes, preferred }))
+    }
+
+    /// Takes the board's encoders before others, where none is named.
+    pub(in super::super) fn prefer(&mut self, nodes: &[String]) {
+        self.preferred = nodes.to_vec();
     }
 
     /// The device itself.
@@ -102,7 +121,7 @@ impl Device {
     fn find(&self) -> Result<VideoDevice> {
         let wanted = self.device.as_deref();
         match self.encodes {
-            true => Encoder::find(wanted, self.codec),
+            true => Encoder::find(wanted, &self.preferred, &self.codecs),
             false => Output::find(wanted),
         }
     }
@@ -112,7 +131,11 @@ impl Device {
     /// # Errors
     /// As [`VideoDevice::find`]; `Unsupported`, `op` being `format`: it does not take these.
     pub(in super::super) fn constraints(&self, shape: &Shape) -> Result<Constraints> {
-        output::constraints(&self.find()?, &pictures(shape))
+        let device = self.find()?;
+        if self.encodes {
+            encoder::choose(&device, &self.codecs)?;
+        }
+        output::constraints(&device, &pictures(shape))
     }
 
     /// What is said where the key of an error is one of the sink's.
@@ -126,7 +149,11 @@ impl Device {
         let (key, span) = match wrong.op() {
             "format" => ("input".to_owned(), sink.input.span()),
             "device" => ("device".into(), sink.device.as_ref().map_or(sink.input.span(), Spanned::span)),
-            "codec" => ("codec".into(), sink.codec.as_ref().map_or(sink.input.span(), Spanned::span)),
+            "codec" => match (&sink.codec, &sink.file) {
+                (Some(codec), _) => ("codec".into(), codec.span()),
+                (None, Some(file)) => ("file".into(), file.span()),
+                (None, None) => ("codec".into(), sink.input.span()),
+            },
             "output" => ("output".into(), sink.output.as_ref().map_or(sink.input.span(), Spanned::span)),
             "video_bitrate" => ("bitrate".into(), sink.bitrate.as_ref().map_or(0..0, Spanned::span)),
             "video_gop_size" => ("gop".into(), sink.gop.as_ref().map_or(0..0, Spanned::span)),
@@ -150,10 +177,11 @@ impl Device {
     pub(super) fn open(&self, shape: &Shape, file: &Path) -> Result<Box<dyn Writer>> {
         let device = self.find()?;
         if self.encodes {
-            let encoder = Encoder::new(device, self.codec, pictures(shape), &self.controls)?;
-            let file = Some(File::create(file)?);
+            let encoder = Encoder::new(device, &self.codecs, pictures(shape), &self.controls)?;
+            let track = Track { codec: encoder.codec(), size: shape.size, color: shape.color, rate: shape.rate };
+            let stream = Some(Stream::create(file, track)?);
             tracing::info!(codec = encoder.codec(), "encoding");
-            return Ok(Box::new(EncodeWriter { encoder, file, rate: shape.rate, written: Written::default() }));
+            return Ok(Box::new(DeviceWriter::new(Encoding { encoder, stream }, shape.rate)));
         }
         if let Some(output) = &self.output {
             device.select_connection(true, output)?;
@@ -162,7 +190,7 @@ impl Device {
             device.set_control(name, value, true)?;
         }
         let output = Output::new(device, pictures(shape))?;
-        Ok(Box::new(OutputWriter { output, rate: shape.rate, written: Written::default() }))
+        Ok(Box::new(DeviceWriter::new(output, shape.rate)))
     }
 }
 
@@ -171,73 +199,78 @@ fn pictures(shape: &Shape) -> Pictures {
     Pictures { size: shape.size, fourcc: shape.fourcc, color: shape.color, rate }
 }
 
-fn no_pixels() -> Error {
-    Error::failed("v4l2", "this sink takes memory, not pixels")
+/// What differs between devices that take pictures.
+trait Taker: Send {
+    fn give(&mut self, picture: Handover, timestamp_ns: u64) -> Result<()>;
+
+    /// No picture will come any more.
+    fn end(&mut self) -> Result<()>;
+
+    /// Bytes of the file, made whole.
+    fn commit(&mut self) -> Result<u64>;
 }
 
-struct EncodeWriter {
+struct Encoding {
     encoder: Encoder,
-    file: Option<File>,
-    rate: Rate,
-    written: Written,
+    /// None once it is whole.
+    stream: Option<Stream>,
 }
 
-impl EncodeWriter {
+impl Encoding {
     fn run(
         &mut self,
         work: impl FnOnce(&mut Encoder, &mut dyn FnMut(Piece<'_>) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        work(&mut self.encoder, &mut |piece| file.write_all(piece.bytes))
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        work(&mut self.encoder, &mut |piece| stream.piece(piece))
     }
 }
 
-impl Writer for EncodeWriter {
-    fn write(&mut self, _picture: &Picture<'_>) -> Result<()> {
-        Err(no_pixels())
-    }
-
-    fn takes_memory(&self) -> bool {
-        true
-    }
-
-    fn take(&mut self, handover: Handover) -> Result<()> {
-        let Handover { frame, buffer, fence, captured_ns, keep } = handover;
-        let timestamp_ns = captured_ns.unwrap_or_else(|| self.rate.timestamp_ns(frame));
-        self.run(|encoder, sink| encoder.give(buffer, fence.as_ref(), keep, timestamp_ns, sink)).map_err(at(frame))?;
-        self.written.pictures += 1;
-        Ok(())
+impl Taker for Encoding {
+    fn give(&mut self, picture: Handover, timestamp_ns: u64) -> Result<()> {
+        let Handover { buffer, fence, keep, .. } = picture;
+        self.run(|encoder, sink| encoder.give(buffer, fence.as_ref(), keep, timestamp_ns, sink))
     }
 
     fn end(&mut self) -> Result<()> {
         self.run(|encoder, sink| encoder.finish(sink))
     }
 
-    fn finish(&mut self) -> Result<Written> {
-        if let Some(file) = self.file.take() {
-            self.written.bytes = file.commit()?;
-        }
-        Ok(self.written)
+    fn commit(&mut self) -> Result<u64> {
+        self.stream.take().map_or(Ok(0), Stream::commit)
     }
 }
 
-/// The error with the frame at which it came.
-fn at(frame: u64) -> impl Fn(Error) -> Error {
-    move |error| match error.kind() {
-        ErrorKind::PeerClosed => error,
-        _ => error.in_context(format!("frame {frame}")),
+impl Taker for Output {
+    fn give(&mut self, picture: Handover, timestamp_ns: u64) -> Result<()> {
+        let Handover { buffer, fence, keep, .. } = picture;
+        self.give(buffer, fence.as_ref(), keep, timestamp_ns)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.finish()
+    }
+
+    fn commit(&mut self) -> Result<u64> {
+        self.finish().map(|()| 0)
     }
 }
 
-struct OutputWriter {
-    output: Output,
+struct DeviceWriter<T> {
+    taker: T,
     rate: Rate,
     written: Written,
 }
 
-impl Writer for OutputWriter {
+impl<T: Taker> DeviceWriter<T> {
+    fn new(taker: T, rate: Rate) -> Self {
+        Self { taker, rate, written: Written::default() }
+    }
+}
+
+impl<T: Taker> Writer for DeviceWriter<T> {
     fn write(&mut self, _picture: &Picture<'_>) -> Result<()> {
-        Err(no_pixels())
+        Err(Error::failed("v4l2", "this sink takes memory, not pixels"))
     }
 
     fn takes_memory(&self) -> bool {
@@ -245,19 +278,22 @@ impl Writer for OutputWriter {
     }
 
     fn take(&mut self, handover: Handover) -> Result<()> {
-        let Handover { frame, buffer, fence, captured_ns, keep } = handover;
-        let timestamp_ns = captured_ns.unwrap_or_else(|| self.rate.timestamp_ns(frame));
-        self.output.give(buffer, fence.as_ref(), keep, timestamp_ns).map_err(at(frame))?;
+        let frame = handover.frame;
+        let timestamp_ns = handover.captured_ns.unwrap_or_else(|| self.rate.timestamp_ns(frame));
+        self.taker.give(handover, timestamp_ns).map_err(|error| match error.kind() {
+            ErrorKind::PeerClosed => error,
+            _ => error.in_context(format!("frame {frame}")),
+        })?;
         self.written.pictures += 1;
         Ok(())
     }
 
     fn end(&mut self) -> Result<()> {
-        self.output.finish()
+        self.taker.end()
     }
 
     fn finish(&mut self) -> Result<Written> {
-        self.output.finish()?;
+        self.written.bytes += self.taker.commit()?;
         Ok(self.written)
     }
 }
