@@ -1,5 +1,5 @@
 //! Every parser of bytes from outside under its seeds and under thousands of mutations of them: the bodies of `fuzz/`, on a
-//! stable compiler, the same ones in each run. `fuzz/targets` names the seeds; cargo-fuzz looks further (`fuzz/Cargo.toml`).
+//! stable compiler, the same ones in each run. `fuzz/targets` names the seeds; cargo-fuzz looks further (`tests/run`).
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;

@@ -46,7 +46,7 @@ pub mod trial;
 mod way;
 
 use deliver::SinkThread;
-use feed::SourceFeed;
+use feed::{SourceFeed, Taken};
 use live::Live;
 use target::Target;
 use times::PassTimes;
@@ -327,8 +327,11 @@ impl<'a> Job<'a> {
                 break;
             }
             let mut ended = false;
+            let mut rebound = false;
             for feed in &mut feeds {
-                ended |= !feed.next(gl, frame)?;
+                let taken = feed.next(gl, frame)?;
+                ended |= taken == Taken::End;
+                rebound |= taken == Taken::Rebound;
             }
             if ended {
                 // A source stops too where the run is stopped.
@@ -343,6 +346,13 @@ impl<'a> Job<'a> {
                 if stamps.len() > STAMPS {
                     stamps.pop_front();
                 }
+            }
+            if rebound {
+                let again = programs::compile_again(gl, &plan, &feeds);
+                stages = again.map_err(|error| with_place(self.description, error))?;
+                // New programs have no values yet.
+                seen = u64::MAX;
+                gl.collect();
             }
             if let Some(edit) = live.take_edit() {
                 let result = programs::recompile(gl, &mut plan, &feeds, edit, &mut stages);

@@ -24,12 +24,15 @@ pub mod mux;
 pub mod output;
 mod pixels;
 pub mod raw;
+mod shared;
 pub mod stills;
 pub mod unixfd;
 pub mod v4l2;
 pub mod y4m;
 
 pub use journal::Journal;
+use shared::SharedKeys;
+pub(super) use shared::patience;
 use stills::{Encoding, StillsWriter};
 
 /// Pictures that may wait where the description says nothing.
@@ -180,12 +183,10 @@ impl Plan {
                 )
             })?,
         };
+        SharedKeys { description, name, sink }.check_kind(kind)?;
         let share = match kind {
             SinkKind::Unixfd => Some(unixfd::Share::new(description, name, sink)?),
-            _ => {
-                unixfd::Share::check_absent(description, name, sink)?;
-                None
-            }
+            _ => None,
         };
         let device = v4l2::Device::new(description, name, sink, kind)?;
         match (kind, file) {

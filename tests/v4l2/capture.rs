@@ -172,6 +172,26 @@ fn tags_of_the_driver() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Five hundred pictures without a gap, and no fd more at the end.
+#[test]
+fn no_gap_and_no_leak() {
+    let _alone = alone();
+    if device("vivid", Role::Capture).is_none() {
+        return;
+    }
+    let folder = folder("gap");
+    let text = text("platform:vivid-000", "io = \"import\"\nformat = \"YUYV\"\nbuffers = 32")
+        .replace("rate = 5", "rate = 10")
+        .replace("file = \"@OUT/out.rgba\"", "kind = \"null\"");
+    run_text(&folder, &text, options(3)).unwrap();
+    let fds = common::open_fds();
+    let report = run_text(&folder, &text, options(500)).unwrap();
+    println!("{}, {:.1} frames/s", short(&report.sources[0]), report.frames_per_second);
+    assert_eq!((report.frames, report.sources[0].lost), (500, 0), "{}", short(&report.sources[0]));
+    assert_eq!(common::open_fds(), fds);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// What is wrong is said with its place and what there is instead.
 #[test]
 fn wrong_keys() {

@@ -1,4 +1,15 @@
-//! vicodec, encoder and decoder: right pictures, in their order; and what is wrong with keys.
+//! vicodec, encoder and decoder: right pictures, in their order; the kernel's own tool on our stream; what is wrong with keys.
+
+use std::process::Command;
+
+use darkframe::board::Board;
+use darkframe::device::Device;
+use darkframe::error::Error;
+use darkframe::format::Fourcc;
+use darkframe::layout::Size;
+use darkframe::v4l2::Decoder;
+use darkframe::v4l2::capture::{Event, Io};
+use darkframe::v4l2::encoder::codec;
 
 use super::capture::options;
 use super::*;
@@ -88,6 +99,66 @@ fn camera_to_stream_and_back() {
     assert!(least > 30.0, "{least:.1} dB");
     println!("at least {least:.1} dB");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The kernel's own tool decodes our stream into the same bytes as we do.
+#[test]
+fn v4l2_ctl_decodes_the_same() {
+    let _alone = alone();
+    if device("vicodec", Role::Encoder).is_none() {
+        return;
+    }
+    let folder = folder("ctl");
+    let encode = format!(
+        "[source.test]\npattern = \"zone-plate\"\nsize = \"640x368\"\n\
+         [pass.wanted]\nshader = \"same.frag\"\ninputs = [\"test\"]\nformat = \"NV12\"\n\
+         [sink.stream]\ninput = \"wanted\"\nkind = \"v4l2-encoder\"\nfile = \"@OUT/out.fwht\"\n{BEST}\n"
+    );
+    std::fs::write(folder.join("same.frag"), "vec4 pixel(vec2 uv) { return test(uv); }\n").unwrap();
+    run_text(&folder, &encode, options(8)).unwrap();
+    let device = Decoder::find(Some("vicodec"), codec("fwht").unwrap()).unwrap();
+    let path = device.path().display().to_string();
+    let output = Command::new("v4l2-ctl")
+        .args(["-d", &path, "--set-fmt-video-out", "width=640,height=368,pixelformat=FWHT"])
+        .args(["--set-fmt-video", "pixelformat=NV12", "--stream-mmap", "--stream-out-mmap"])
+        .arg(format!("--stream-from={}", folder.join("out.fwht").display()))
+        .arg(format!("--stream-to={}", folder.join("theirs.nv12").display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let theirs = std::fs::read(folder.join("theirs.nv12")).unwrap();
+    let bytes = std::fs::read(folder.join("out.fwht")).unwrap();
+    let ours = decode(&device, bytes).unwrap();
+    assert_eq!((ours.len(), theirs.len()), (8 * 640 * 368 * 3 / 2, 8 * 640 * 368 * 3 / 2));
+    assert!(ours == theirs, "other bytes than v4l2-ctl's");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The planes of all pictures of a stream of NV12.
+fn decode(device: &VideoDevice, bytes: Vec<u8>) -> darkframe::error::Result<Vec<u8>> {
+    let read = Box::new(move |at: u64, into: &mut [u8]| {
+        let left = &bytes[(at as usize).min(bytes.len())..];
+        let length = left.len().min(into.len());
+        into[..length].copy_from_slice(&left[..length]);
+        Ok(length)
+    });
+    let mut decoder = Decoder::open(device, codec("fwht")?, (read, "memory"), Some(Fourcc::NV12))?;
+    assert_eq!(decoder.negotiated().size, Size::new(640, 368));
+    decoder.start(Io::Export, &Device::open(&Board::generic())?, &[])?;
+    let mut all = Vec::new();
+    loop {
+        match decoder.next(std::time::Duration::from_secs(10))? {
+            Event::Frame(captured) => {
+                let map = captured.frame.buffer.map(darkframe::buffer::Access::Read)?;
+                for plane in 0..2 {
+                    (0..captured.frame.buffer.layout().rows(plane))
+                        .for_each(|row| all.extend_from_slice(map.row(plane, row)));
+                }
+            }
+            Event::Last => return Ok(all),
+            other => return Err(Error::failed("decode", format!("{other:?}"))),
+        }
+    }
 }
 
 /// What is wrong with a sink's keys, with its place.

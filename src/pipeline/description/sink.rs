@@ -32,9 +32,12 @@ pub struct Sink {
     /// Default: whoever `mode` lets in; for abstract names this user and root.
     #[serde(default)]
     pub allow: Vec<Spanned<String>>,
-    /// `unixfd`: frames that one client may hold or have coming, 1 to 64; `when-full` says what happens beyond. `"block"`
-    /// lets a client go that releases nothing for ten seconds. Unit: frames. Default: 2.
+    /// `unixfd`: frames that one client may hold or have coming, 1 to 64; `when-full` says what happens beyond.
+    /// Unit: frames. Default: 2.
     pub max_in_flight: Option<Spanned<u64>>,
+    /// `unixfd`: how long `when-full = "block"` waits for a client that gives nothing back, which is then let go.
+    /// Unit: seconds. Default: 10.
+    pub patience: Option<Spanned<f64>>,
     /// `unixfd`: clients at one time, 1 to 64; each may hold `max-in-flight` buffers. Default: 4.
     pub max_clients: Option<Spanned<u64>>,
     /// `unixfd`: the first frame waits for so many clients, for a minute at most. Default: it waits for none.

@@ -27,6 +27,9 @@ pub struct Source {
     pub kind: Option<Spanned<SourceKind>>,
     /// `unixfd`: the producer's socket, a path (relative to the current directory) or `@name` for an abstract name.
     pub socket: Option<Spanned<String>>,
+    /// `unixfd`: how long the producer has to say what its frames are. Unit: seconds. Default: 10; with `reconnect` no
+    /// limit.
+    pub patience: Option<Spanned<f64>>,
     /// `unixfd`: waits for a producer that is not there yet, and again where one goes away without saying that its stream
     /// ends.
     #[serde(default)]

@@ -17,7 +17,7 @@ use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 use super::super::description::Rate;
 use super::{BRIEF, Info, Lease, Lent, Reader, Stop, lent};
 
-/// How long the producer has to say what its frames are.
+/// How long the producer has to say what its frames are, where the description says nothing.
 const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
 /// Longer is a hang of the producer's GPU.
 const HANG: Duration = Duration::from_secs(10);
@@ -32,12 +32,12 @@ pub struct SocketReader {
 }
 
 impl SocketReader {
-    /// Connects and waits until the producer has said what its frames are; with `reconnect`, until `stop` is set.
+    /// Connects and waits until the producer has said what its frames are; no longer than `patience`, or until `stop` is set.
     ///
     /// # Errors
     /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Interrupted`.
-    pub fn open(address: &Address, options: Options, stop: &Stop) -> Result<Self> {
-        let patience = if options.reconnect { Duration::MAX } else { WAIT_FOR_CAPS };
+    pub fn open(address: &Address, options: Options, patience: Option<Duration>, stop: &Stop) -> Result<Self> {
+        let patience = patience.unwrap_or(if options.reconnect { Duration::MAX } else { WAIT_FOR_CAPS });
         let mut client = Client::connect(address, Options { timelines: Timeline::find_node(), ..options })?;
         let since = Instant::now();
         let mut known = false;
@@ -51,9 +51,10 @@ impl SocketReader {
         let Some(caps) = client.caps().copied().filter(|_| known) else {
             let detail = match client.has_ended() {
                 true => format!("{address}: the stream ended before the producer had said what its frames are"),
-                false => format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}"),
+                false => format!("{address}: the producer does not say what its frames are, after {patience:?}"),
             };
-            return Err(Error::new(ErrorKind::Timeout, "unixfd", detail).with_hint("start the producer's pipeline"));
+            return Err(Error::new(ErrorKind::Timeout, "unixfd", detail)
+                .with_hint("start the producer's pipeline, or raise patience"));
         };
         let rate = caps.rate.map(|(numerator, denominator)| Rate { numerator, denominator });
         let info = Info { size: caps.size, fourcc: caps.fourcc, color: caps.color, rate, frames: None, still: false };
