@@ -17,6 +17,7 @@
 //! # Cargo features
 //! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
 //! - `cli` (default): the command `darkframe`.
+//! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
 
 pub mod allocator;
 pub mod board;
@@ -41,6 +42,8 @@ pub mod selftest;
 pub mod share;
 mod sys;
 pub mod v4l2;
+#[cfg(feature = "vulkan")]
+pub mod vulkan;
 
 /// The Rust blocks of the README are compiled as doctests.
 #[cfg(doctest)]

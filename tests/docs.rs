@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["v4l2", "kms"],
     &["egl"],
     &["gles"],
+    &["vulkan"],
     &["share"],
     &["pipeline"],
     &["probe", "selftest", "doctor"],
