@@ -79,7 +79,7 @@ fn wish(row: &PixelCode, size: Size, pictures: &Pictures) -> Format {
 /// What a device wants of the memory of such pictures, so that it reads them where they lie.
 ///
 /// # Errors
-/// As [`offered`]; those of the driver.
+/// `Unsupported` where the device takes no such pictures; those of the driver.
 pub fn constraints(device: &VideoDevice, pictures: &Pictures) -> Result<Constraints> {
     let row = offered(device, pictures.fourcc)?[0];
     let given = device.format(device.output_kind(), FormatRequest::Try, &wish(row, pictures.size, pictures))?;
