@@ -330,7 +330,7 @@ fn there_is(role: Role) -> String {
     let devices = VideoDevice::list();
     let names: Vec<String> = devices.iter().filter(|device| device.is(role)).map(|device| device.to_string()).collect();
     match names.is_empty() {
-        true => format!("`v4l2-ctl --list-devices` lists all devices; none that can be opened is a {role}"),
+        true => format!("`v4l2-ctl --list-devices` lists all devices; none of them can be opened as {role}"),
         false => format!("there is {}", names.join(", ")),
     }
 }
