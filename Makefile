@@ -7,8 +7,8 @@
 
 demo:
 	scripts/setup demo
-	cargo build --release --locked
-	target/release/darkframe run examples/enhance.toml
+	cargo build --profile demo --locked
+	target/demo/darkframe run examples/enhance.toml
 	@echo "pictures: $(CURDIR)/out/   (enhance-*.png, and enhance.y4m for any player)"
 
 test:
