@@ -18,12 +18,15 @@
 //! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
 //! - `cli` (default): the command `darkframe`.
 //! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
+//! - `cuda`: frames as CUDA device pointers, and back. libcuda is opened at run time, never linked.
 
 pub mod allocator;
 pub mod board;
 pub mod buffer;
 pub mod color;
 mod config;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 pub mod doctor;
 pub mod egl;

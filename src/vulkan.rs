@@ -33,6 +33,8 @@ pub mod formats;
 pub mod handle;
 pub mod import;
 pub mod memory;
+pub mod opaque;
+pub mod staging;
 pub mod submit;
 pub mod sync;
 
@@ -43,7 +45,9 @@ pub use export::ExportOptions;
 pub use formats::ModifierSupport;
 pub use handle::{Handle, HandleKind};
 pub use import::{Image, ImportOptions};
-pub use submit::{Submitted, Use, Way};
+pub use opaque::OpaqueImage;
+pub use staging::Staging;
+pub use submit::{At, Submitted, Use, Way};
 pub use sync::{Semaphore, TimelineSemaphore};
 
 /// The error of a Vulkan call.

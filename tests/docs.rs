@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["egl"],
     &["gles"],
     &["vulkan"],
+    &["cuda"],
     &["share"],
     &["pipeline"],
     &["probe", "selftest", "doctor"],

@@ -25,6 +25,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 #[path = "vulkan/bench.rs"]
 mod bench;
 mod common;
+#[path = "vulkan/sharing.rs"]
+mod sharing;
 
 use bench::{LIMIT, Staging};
 use common::pattern::{SIZE, is_pattern, pattern, write_pattern};
@@ -166,7 +168,7 @@ fn linear_memory_is_a_vulkan_buffer_both_ways() {
         };
         Ok(())
     });
-    work.unwrap().wait(LIMIT).unwrap();
+    bench::done(&both.vulkan, &work.unwrap()).unwrap();
     is_pattern(&bench::read(&made, &[]).unwrap(), "from a VkBuffer");
     both.buffer.map(Access::Write).unwrap().plane_mut(0).fill(0);
     let from = vk::ImageLayout::TRANSFER_SRC_OPTIMAL;
@@ -179,7 +181,7 @@ fn linear_memory_is_a_vulkan_buffer_both_ways() {
         };
         Ok(())
     });
-    work.unwrap().wait(LIMIT).unwrap();
+    bench::done(&both.vulkan, &work.unwrap()).unwrap();
     is_pattern(&gles_samples(&both, &both.buffer), "a VkBuffer, sampled by GLES");
 
     let layout = Layout::linear(Fourcc::ABGR8888, SIZE, &Constraints::MALI).unwrap();
@@ -192,7 +194,7 @@ fn linear_memory_is_a_vulkan_buffer_both_ways() {
         };
         Ok(())
     });
-    work.unwrap().wait(LIMIT).unwrap();
+    bench::done(&both.vulkan, &work.unwrap()).unwrap();
     let map = out.buffer().unwrap().map(Access::Read).unwrap();
     assert!((0..SIZE.height).all(|y| map.row(0, y).chunks(4).all(|pixel| pixel == [0x14, 0, 0x33, 0xff])));
 }
@@ -370,7 +372,7 @@ fn a_hundred_imports_leave_nothing_behind() {
         let work = both.vulkan.submit(&[Use::image(&fresh, vk::ImageLayout::GENERAL)], &[], |_, _| Ok(()));
         // Dropped while the work may be in flight: it keeps what it uses.
         drop(fresh);
-        work.unwrap().wait(LIMIT).unwrap();
+        bench::done(&both.vulkan, &work.unwrap()).unwrap();
         if round == 9 {
             (fds, maps) = (open_fds(), mappings());
         }
@@ -507,7 +509,7 @@ fn vulkan_waits_for_its_own_fences() {
         assert!(third.is_none(), "4 is reached");
         step.wait(LIMIT).unwrap();
     }
-    second.wait(LIMIT).unwrap();
+    bench::done(&vulkan, &second).unwrap();
     assert!(staging.bytes().iter().all(|byte| *byte == 2), "the second fill came first");
     // As a semaphore of the program's own submission, and back.
     let (Ok(behind), third) = (Semaphore::for_fence(&vulkan), fill(0x0303_0303, &[])) else { return };
@@ -553,7 +555,7 @@ fn copy(device: &Device, linear: &LinearBuffer, staging: &Staging<'_>, out: bool
         };
         Ok(())
     });
-    work.unwrap().wait(LIMIT).unwrap();
+    bench::done(device, &work.unwrap()).unwrap();
 }
 
 /// Another process on the same device: it reads what this one wrote and answers in the same memory.

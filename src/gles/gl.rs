@@ -86,6 +86,8 @@ pub(super) struct Functions {
     program_info_log: Option<unsafe extern "system" fn(u32, i32, *mut i32, *mut c_char)>,
     debug_callback: Option<unsafe extern "system" fn(Option<DebugCallback>, *const c_void)>,
     pub(super) timer: Option<super::timer::Functions>,
+    pub(super) memory: Option<super::external::MemoryFunctions>,
+    pub(super) semaphore: Option<super::external::SemaphoreFunctions>,
 }
 
 type DebugCallback = unsafe extern "system" fn(u32, u32, u32, u32, i32, *const c_char, *const c_void);
@@ -237,6 +239,8 @@ impl Functions {
             program_info_log: load!(true, c"glGetProgramInfoLog"),
             debug_callback: load!(extensions.has("GL_KHR_debug"), c"glDebugMessageCallbackKHR"),
             timer: super::timer::Functions::resolve(library, extensions),
+            memory: super::external::MemoryFunctions::resolve(library, extensions),
+            semaphore: super::external::SemaphoreFunctions::resolve(library, extensions),
         };
         if functions.renderbuffer_multisample.is_none() {
             functions.texture_multisample = None;
@@ -324,6 +328,17 @@ impl Gl {
                     Dead::Name(Kind::Query, raw) => {
                         if let Some(timer) = self.own().timer {
                             (timer.delete)(1, &raw.get());
+                        }
+                    }
+                    // So are memory objects and semaphores.
+                    Dead::Name(Kind::Memory, raw) => {
+                        if let Some(memory) = self.own().memory {
+                            (memory.delete)(1, &raw.get());
+                        }
+                    }
+                    Dead::Name(Kind::Semaphore, raw) => {
+                        if let Some(semaphore) = self.own().semaphore {
+                            (semaphore.delete)(1, &raw.get());
                         }
                     }
                     Dead::Sync(raw) => glow.delete_sync(raw),

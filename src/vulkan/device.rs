@@ -89,6 +89,7 @@ pub(super) struct Caps {
     pub foreign: bool,
     pub timeline: bool,
     pub ycbcr: bool,
+    pub semaphore_fd: bool,
     /// A sync_file becomes a semaphore.
     pub sync_file_in: bool,
     /// A semaphore becomes a sync_file.
@@ -264,7 +265,7 @@ impl Choice {
     }
 }
 
-pub(super) fn hex(uuid: &[u8; 16]) -> String {
+pub(crate) fn hex(uuid: &[u8; 16]) -> String {
     uuid.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -367,6 +368,7 @@ impl Device {
             foreign: has(ext::queue_family_foreign::NAME),
             timeline: handles.timeline_semaphores && info.version >= (1, 2),
             ycbcr: handles.ycbcr,
+            semaphore_fd: has(khr::external_semaphore_fd::NAME),
             sync_file_in: sync.contains(vk::ExternalSemaphoreFeatureFlags::IMPORTABLE),
             sync_file_out: sync.contains(vk::ExternalSemaphoreFeatureFlags::EXPORTABLE),
         };

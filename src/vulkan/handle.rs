@@ -15,8 +15,10 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HandleKind {
-    /// Only the same driver on the same device reads it.
+    /// Memory of a buffer. Only the same driver on the same device reads it.
     OpaqueFd,
+    /// Memory of an image in the device's own layout, likewise.
+    OpaqueImageFd,
 }
 
 /// What the maker of memory tells who takes it, beside the fd.
@@ -46,24 +48,31 @@ impl Handle {
     /// `InvalidInput`, with both sides' numbers.
     pub fn check(&self, device: &Info, kind: HandleKind) -> Result<()> {
         let refuse = |what: String| Err(Error::invalid("vulkan handle", what));
-        if self.kind != kind {
-            return refuse(format!("the fd is {:?}, {kind:?} is wanted", self.kind));
-        }
-        if self.device_uuid != device.device_uuid {
-            return refuse(format!(
-                "the memory is on the device {}, this is {} ({})",
-                hex(&self.device_uuid),
-                hex(&device.device_uuid),
-                device.name
-            ))
-            .map_err(|error: Error| error.with_hint("open the device with Choice::Uuid, or share a dma-buf instead"));
-        }
+        self.check_device(kind, &device.device_uuid, &device.name)?;
         if self.driver_uuid != device.driver_uuid {
             return refuse(format!(
                 "the memory was made by the driver {}, this is {}: both processes must have the same",
                 hex(&self.driver_uuid),
                 hex(&device.driver_uuid)
             ));
+        }
+        Ok(())
+    }
+
+    /// Fails unless the memory is of this kind, on the device that has this UUID, and holds its buffer: all that an API
+    /// without a driver UUID (CUDA) can be asked.
+    ///
+    /// # Errors
+    /// `InvalidInput`, with both sides' numbers.
+    pub fn check_device(&self, kind: HandleKind, uuid: &[u8; 16], name: &str) -> Result<()> {
+        let refuse = |what: String| Err(Error::invalid("vulkan handle", what));
+        if self.kind != kind {
+            return refuse(format!("the fd is {:?}, {kind:?} is wanted", self.kind));
+        }
+        if self.device_uuid != *uuid {
+            let (there, here) = (hex(&self.device_uuid), hex(uuid));
+            return refuse(format!("the memory is on the device {there}, this is {here} ({name})"))
+                .map_err(|error: Error| error.with_hint("open the device by this UUID, or share a dma-buf instead"));
         }
         if self.buffer_bytes == 0 || self.buffer_bytes > self.memory_bytes {
             return refuse(format!("a buffer of {} bytes in a memory of {}", self.buffer_bytes, self.memory_bytes));

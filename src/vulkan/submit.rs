@@ -12,6 +12,7 @@ use std::time::Duration;
 use ash::vk;
 
 use super::memory::Raw;
+use super::sync::TimelineSemaphore;
 use super::{Device, Image, LinearBuffer, failed, sync};
 use crate::buffer::{Access, Buffer, Memory};
 use crate::error::{Error, ErrorKind, Result};
@@ -197,6 +198,9 @@ unsafe fn destroy(device: &ash::Device, slot: &Slot) {
     }
 }
 
+/// A value of a timeline before or behind work.
+pub type At<'a> = Option<(&'a TimelineSemaphore, u64)>;
+
 /// A step of a timeline semaphore before or behind a submission.
 pub(super) struct Step {
     pub semaphore: Arc<Raw>,
@@ -251,6 +255,32 @@ impl Device {
         record: impl FnOnce(&ash::Device, vk::CommandBuffer) -> Result<()>,
     ) -> Result<Submitted> {
         self.submit_steps(uses, waits, (None, None), record)
+    }
+
+    /// As [`Device::submit`], after a value of a timeline and before another, on the GPU. Whoever sets the first has been handed
+    /// to the GPU before: the fence behind the work is a promise.
+    ///
+    /// # Errors
+    /// Those of [`Device::submit`].
+    pub fn submit_between(
+        &self,
+        uses: &[Use<'_>],
+        waits: &[&Fence],
+        (after, then): (At<'_>, At<'_>),
+        record: impl FnOnce(&ash::Device, vk::CommandBuffer) -> Result<()>,
+    ) -> Result<Submitted> {
+        let step = |at: At<'_>| at.map(|(timeline, value)| timeline.step(value));
+        self.submit_steps(uses, waits, (step(after), step(then)), record)
+    }
+
+    /// Lets go of what finished work has kept, as each submission does before it begins; says how much work is in flight.
+    ///
+    /// # Errors
+    /// `ContextLost`.
+    pub fn collect(&self) -> Result<usize> {
+        let mut slots = self.inner().slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.reap(self.ash())?;
+        Ok(slots.busy.len())
     }
 
     pub(super) fn submit_steps(

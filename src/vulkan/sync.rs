@@ -19,6 +19,39 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
 
 const SYNC_FILE: vk::ExternalSemaphoreHandleTypeFlags = vk::ExternalSemaphoreHandleTypeFlags::SYNC_FD;
+/// What OpenGL and CUDA on the same device take.
+const OPAQUE: vk::ExternalSemaphoreHandleTypeFlags = vk::ExternalSemaphoreHandleTypeFlags::OPAQUE_FD;
+
+/// Fails unless semaphores of this type can be exported to OpenGL and CUDA.
+fn need_opaque(device: &Device, kind: vk::SemaphoreType) -> Result<()> {
+    let mut with = vk::SemaphoreTypeCreateInfo::default().semaphore_type(kind);
+    let mut info = vk::PhysicalDeviceExternalSemaphoreInfo::default().handle_type(OPAQUE);
+    if kind == vk::SemaphoreType::TIMELINE {
+        info = info.push_next(&mut with);
+    }
+    let mut found = vk::ExternalSemaphoreProperties::default();
+    // SAFETY: the structs live in this frame; the type is said only where the device has timelines.
+    unsafe {
+        device.instance().get_physical_device_external_semaphore_properties(device.physical(), &info, &mut found)
+    };
+    let can = found.external_semaphore_features.contains(vk::ExternalSemaphoreFeatureFlags::EXPORTABLE);
+    match can && device.caps().semaphore_fd {
+        true => Ok(()),
+        false => Err(Error::unsupported(
+            "VK_KHR_external_semaphore_fd",
+            format!("this device exports no semaphores of type {kind:?} to other APIs"),
+        )),
+    }
+}
+
+fn opaque_fd(device: &Device, semaphore: vk::Semaphore) -> Result<OwnedFd> {
+    let info = vk::SemaphoreGetFdInfoKHR::default().semaphore(semaphore).handle_type(OPAQUE);
+    // SAFETY: the semaphore was made for this export.
+    let fd = unsafe { device.inner().semaphore_fd.get_semaphore_fd(&info) }
+        .map_err(|result| failed("vkGetSemaphoreFdKHR", "an opaque fd", result))?;
+    // SAFETY: the driver has made a new fd for this caller alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
 
 /// A binary semaphore, to be exported or not.
 pub(super) fn new_semaphore(device: &Device, exported: bool) -> Result<vk::Semaphore, vk::Result> {
@@ -68,6 +101,7 @@ pub(super) fn take(device: &Device, semaphore: vk::Semaphore) -> Result<Option<F
 pub struct Semaphore {
     raw: vk::Semaphore,
     device: Device,
+    is_shared: bool,
 }
 
 impl Semaphore {
@@ -77,7 +111,7 @@ impl Semaphore {
     /// `Unsupported` where the driver takes no sync_files: wait on the processor then.
     pub fn from_fence(device: &Device, fence: Fence) -> Result<Self> {
         let raw = new_semaphore(device, false).map_err(|result| failed("vkCreateSemaphore", "", result))?;
-        let semaphore = Self { raw, device: device.clone() };
+        let semaphore = Self { raw, device: device.clone(), is_shared: false };
         put(device, raw, fence)?;
         Ok(semaphore)
     }
@@ -91,7 +125,37 @@ impl Semaphore {
             return Err(Error::unsupported("VK_KHR_external_semaphore_fd", "this device makes no sync_files"));
         }
         let raw = new_semaphore(device, true).map_err(|result| failed("vkCreateSemaphore", "", result))?;
-        Ok(Self { raw, device: device.clone() })
+        Ok(Self { raw, device: device.clone(), is_shared: false })
+    }
+
+    /// One whose signals and waits are of OpenGL and CUDA on the same device, and of this one.
+    ///
+    /// # Errors
+    /// `Unsupported` where the device exports none.
+    pub fn for_sharing(device: &Device) -> Result<Self> {
+        need_opaque(device, vk::SemaphoreType::BINARY)?;
+        let mut export = vk::ExportSemaphoreCreateInfo::default().handle_types(OPAQUE);
+        let info = vk::SemaphoreCreateInfo::default().push_next(&mut export);
+        // SAFETY: the chain is structs of this frame.
+        let raw = unsafe { device.ash().create_semaphore(&info, None) }
+            .map_err(|result| failed("vkCreateSemaphore", "to be shared", result))?;
+        Ok(Self { raw, device: device.clone(), is_shared: true })
+    }
+
+    /// A new fd of it, for one taker.
+    ///
+    /// # Errors
+    /// `InvalidInput` unless it was made by [`Semaphore::for_sharing`]; `Failed`.
+    pub fn to_opaque_fd(&self) -> Result<OwnedFd> {
+        match self.is_shared {
+            true => opaque_fd(&self.device, self.raw),
+            false => Err(Error::invalid("vkGetSemaphoreFdKHR", "the semaphore was not made for sharing")),
+        }
+    }
+
+    /// The device it was made on.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The semaphore.
@@ -122,6 +186,7 @@ pub struct TimelineSemaphore {
     raw: vk::Semaphore,
     shared: Arc<Raw>,
     device: Device,
+    is_shared: bool,
 }
 
 impl TimelineSemaphore {
@@ -130,18 +195,35 @@ impl TimelineSemaphore {
     /// # Errors
     /// `Unsupported` where the device has none.
     pub fn new(device: &Device, value: u64) -> Result<Self> {
+        Self::make(device, value, false)
+    }
+
+    /// One that CUDA on the same device waits for and signals too.
+    ///
+    /// # Errors
+    /// `Unsupported` where the device has none, or exports none.
+    pub fn for_sharing(device: &Device, value: u64) -> Result<Self> {
+        Self::make(device, value, true)
+    }
+
+    fn make(device: &Device, value: u64, is_shared: bool) -> Result<Self> {
         if !device.caps().timeline {
             return Err(Error::unsupported("timelineSemaphore", "this Vulkan device was made without it"));
         }
         let mut kind =
             vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE).initial_value(value);
-        let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        let mut export = vk::ExportSemaphoreCreateInfo::default().handle_types(OPAQUE);
+        let mut info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        if is_shared {
+            need_opaque(device, vk::SemaphoreType::TIMELINE)?;
+            info = info.push_next(&mut export);
+        }
         let mut shared = Raw::new(device);
         // SAFETY: the chain is structs of this frame; the feature is on.
         let raw = unsafe { device.ash().create_semaphore(&info, None) }
             .map_err(|result| failed("vkCreateSemaphore", "a timeline", result))?;
         shared.semaphore = raw;
-        Ok(Self { raw, shared: Arc::new(shared), device: device.clone() })
+        Ok(Self { raw, shared: Arc::new(shared), device: device.clone(), is_shared })
     }
 
     /// The semaphore.
@@ -149,7 +231,44 @@ impl TimelineSemaphore {
         self.raw
     }
 
-    fn step(&self, value: u64) -> Step {
+    /// A new fd of it, for one taker.
+    ///
+    /// # Errors
+    /// `InvalidInput` unless it was made by [`TimelineSemaphore::for_sharing`]; `Failed`.
+    pub fn to_opaque_fd(&self) -> Result<OwnedFd> {
+        match self.is_shared {
+            true => opaque_fd(&self.device, self.raw),
+            false => Err(Error::invalid("vkGetSemaphoreFdKHR", "the timeline was not made for sharing")),
+        }
+    }
+
+    /// The device it was made on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Sets it to `value` now.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is there already.
+    pub fn signal(&self, value: u64) -> Result<()> {
+        self.check_rises(value)?;
+        let info = vk::SemaphoreSignalInfo::default().semaphore(self.raw).value(value);
+        // SAFETY: it is the device's timeline, and the value is behind its own.
+        unsafe { self.device.ash().signal_semaphore(&info) }
+            .map_err(|result| failed("vkSignalSemaphore", value, result))
+    }
+
+    fn check_rises(&self, value: u64) -> Result<()> {
+        match self.value()? {
+            now if value <= now => {
+                Err(Error::invalid("timeline", format!("it is at {now}: {value} is not behind that")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn step(&self, value: u64) -> Step {
         Step { semaphore: self.shared.clone(), raw: self.raw, value }
     }
 
@@ -165,10 +284,7 @@ impl TimelineSemaphore {
     /// # Errors
     /// `InvalidInput` where it is there already; those of [`Device::submit`].
     pub fn signal_after(&self, fence: &Fence, value: u64) -> Result<Submitted> {
-        let now = self.value()?;
-        if value <= now {
-            return Err(Error::invalid("timeline", format!("it is at {now}: {value} is not behind that")));
-        }
+        self.check_rises(value)?;
         self.device.submit_steps(&[], &[fence], (None, Some(self.step(value))), |_, _| Ok(()))
     }
 

@@ -4,7 +4,7 @@
 use darkframe::error::Result;
 use darkframe::layout::Size;
 use darkframe::vulkan::ash::{self, vk};
-use darkframe::vulkan::{Choice, Device, Image, Use};
+use darkframe::vulkan::{Choice, Device, Image, Submitted, Use};
 
 use super::common::{or_skip, skip};
 
@@ -19,6 +19,12 @@ pub fn device() -> Option<Device> {
         return None;
     };
     or_skip("vulkan", Device::open(&Choice::Uuid(first.device_uuid)))
+}
+
+/// Waits for work, and lets the device know that it is done.
+pub fn done(device: &Device, work: &Submitted) -> Result<()> {
+    work.wait(LIMIT)?;
+    device.collect().map(drop)
 }
 
 /// Memory of this process that Vulkan copies to and from.
@@ -93,7 +99,7 @@ pub fn read(image: &Image, waits: &[&darkframe::fence::Fence]) -> Result<Vec<u8>
         unsafe { ash.cmd_copy_image_to_buffer(commands, image.raw(), layout, out.buffer, &[whole(size)]) };
         Ok(())
     })?;
-    work.wait(LIMIT)?;
+    done(image.device(), &work)?;
     Ok(out.bytes())
 }
 
@@ -108,7 +114,7 @@ pub fn write(image: &Image, bytes: &[u8]) -> Result<()> {
         unsafe { ash.cmd_copy_buffer_to_image(commands, input.buffer, image.raw(), layout, &[whole(size)]) };
         Ok(())
     })?;
-    work.wait(LIMIT)
+    done(image.device(), &work)
 }
 
 /// The image sampled at the middle of every pixel, as bytes R, G, B, A; through its conversion where it has one.
@@ -184,7 +190,7 @@ pub fn sampled(image: &Image) -> Result<Vec<u8>> {
             ash.cmd_dispatch(commands, size.width.div_ceil(8), size.height.div_ceil(8), 1);
             Ok(())
         })?;
-        work.wait(LIMIT)?;
+        done(device, &work)?;
         ash.destroy_descriptor_pool(pool, None);
         ash.destroy_pipeline(pipeline, None);
         ash.destroy_shader_module(module, None);
