@@ -27,6 +27,8 @@ mod bench;
 mod common;
 #[path = "vulkan/sharing.rs"]
 mod sharing;
+#[path = "vulkan/validation.rs"]
+mod validation;
 
 use bench::{LIMIT, Staging};
 use common::pattern::{SIZE, is_pattern, pattern, write_pattern};
@@ -89,6 +91,56 @@ fn vulkan_copies_and_samples_what_gles_renders() {
     };
     is_pattern(&bench::read(&image, &waits).unwrap(), "copied by Vulkan");
     is_pattern(&bench::sampled(&image).unwrap(), "sampled by Vulkan");
+}
+
+/// A picture inside a larger memory, with room between its rows: at every offset and stride that the layout says.
+#[test]
+fn planes_lie_where_the_layout_says() {
+    let Some(both) = both() else { return };
+    let usage = Usage::SAMPLE | Usage::CPU_READ | Usage::CPU_WRITE;
+    let large = Request::new(Size::new(256, 128), Fourcc::ABGR8888).usage(usage).require_dma_buf();
+    let Some(large) = or_skip("dma-buf", both.machine.allocate(&large)) else { return };
+    let fd = || large.plane_fd(0).try_clone_to_owned().unwrap();
+    for (offset_bytes, stride_bytes) in [(0, 1024), (4096, 320), (8192, 512), (320, 256)] {
+        let plane = PlaneLayout { offset_bytes, stride_bytes };
+        let layout = Layout::new(Fourcc::ABGR8888, SIZE, Modifier::LINEAR, &[plane]).unwrap();
+        large.map(Access::Write).unwrap().plane_mut(0).fill(0x5a);
+        let part = Buffer::from_fds(layout.clone(), vec![fd()]).unwrap();
+        let wanted = ImportOptions { usage: ImportOptions::target().usage, ..ImportOptions::default() };
+        let Some(image) = or_skip("vulkan", Image::import(&both.vulkan, &part, &wanted)) else { return };
+        bench::write(&image, &picture()).unwrap();
+        // By the layout's own words, in the bytes of the whole memory.
+        let map = large.map(Access::Read).unwrap();
+        let bytes = map.plane(0);
+        for (index, byte) in bytes.iter().enumerate() {
+            let place = (index as u64)
+                .checked_sub(offset_bytes)
+                .map(|at| (at / u64::from(stride_bytes), at % u64::from(stride_bytes)));
+            let expected = match place {
+                Some((y, x)) if y < u64::from(SIZE.height) && x < u64::from(SIZE.width) * 4 => {
+                    pattern(x as u32 / 4, y as u32)[x as usize % 4]
+                }
+                _ => 0x5a,
+            };
+            assert_eq!(*byte, expected, "offset {offset_bytes}, stride {stride_bytes}: byte {index}");
+        }
+        drop(map);
+        is_pattern(&bench::read(&image, &[]).unwrap(), "read at an offset");
+        // The same as bytes: Vulkan's regions are those of the layout.
+        let region = copy_region(&layout, 0).unwrap();
+        assert_eq!((region.buffer_offset, region.buffer_row_length), (offset_bytes, stride_bytes / 4));
+    }
+    // Memory that the driver wants more of than there is: refused with both numbers. The last row alone fits.
+    let end = large.plane_object_bytes(0);
+    let plane = PlaneLayout { offset_bytes: end - 47 * 4096 - 256, stride_bytes: 4096 };
+    if let Ok(layout) = Layout::new(Fourcc::ABGR8888, SIZE, Modifier::LINEAR, &[plane])
+        && let Ok(part) = Buffer::from_fds(layout, vec![fd()])
+    {
+        match Image::import(&both.vulkan, &part, &ImportOptions::default()) {
+            Ok(image) => drop(bench::read(&image, &[]).unwrap()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+        }
+    }
 }
 
 #[test]

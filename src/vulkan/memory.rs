@@ -94,8 +94,11 @@ pub(super) fn allocate(
             )
             .with_hint("allocate it with the padding that this device wants, e.g. Image::allocate"));
         }
-        // An import has the size of what it imports.
-        bytes = object_bytes;
+        // An import has the size of what it imports; memory of one image or buffer alone has that one's.
+        bytes = match (&origin, dedicated) {
+            (Origin::DmaBuf(..), Dedicated::Image(_) | Dedicated::Buffer(_)) => required.size,
+            _ => object_bytes,
+        };
     }
     if let Origin::DmaBuf(fd, _) = origin {
         let mut properties = vk::MemoryFdPropertiesKHR::default();
