@@ -165,10 +165,10 @@ fn reference(picture: &[u8], size: Size) -> Vec<u8> {
     for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
         for channel in 0..3 {
             let (mut across, mut down) = (0.0f64, 0.0f64);
-            for dy in 0..3usize {
-                for dx in 0..3usize {
+            for (dy, row) in kernel.iter().enumerate() {
+                for (dx, weight) in row.iter().enumerate() {
                     let value = at(x + dx as i64 - 1, y + dy as i64 - 1, channel);
-                    across += kernel[dy][dx] * value;
+                    across += weight * value;
                     down += kernel[dx][dy] * value;
                 }
             }

@@ -132,7 +132,7 @@ fn planes_lie_where_the_layout_says() {
     }
     // Memory that the driver wants more of than there is: refused with both numbers. The last row alone fits.
     let end = large.plane_object_bytes(0);
-    let plane = PlaneLayout { offset_bytes: end - 47 * 4096 - 256, stride_bytes: 4096 };
+    let plane = PlaneLayout { offset_bytes: end - 47 * 2048 - 256, stride_bytes: 2048 };
     if let Ok(layout) = Layout::new(Fourcc::ABGR8888, SIZE, Modifier::LINEAR, &[plane])
         && let Ok(part) = Buffer::from_fds(layout, vec![fd()])
     {

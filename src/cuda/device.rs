@@ -7,11 +7,11 @@
 //! CUDA Driver API: `cuDeviceGetUuid`, primary contexts
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, result};
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, result};
 use cudarc::nvrtc::Ptx;
 
 use super::failed;
@@ -49,6 +49,7 @@ impl fmt::Display for Info {
 pub struct Device {
     context: Arc<CudaContext>,
     info: Arc<Info>,
+    kernels: Arc<OnceLock<[CudaFunction; 2]>>,
 }
 
 impl fmt::Debug for Device {
@@ -114,7 +115,7 @@ impl Device {
         })?;
         let context =
             CudaContext::new(info.ordinal).map_err(|error| failed("cuDevicePrimaryCtxRetain", &info, error))?;
-        Ok(Self { context, info: Arc::new(info) })
+        Ok(Self { context, info: Arc::new(info), kernels: Arc::default() })
     }
 
     /// The device that Vulkan calls by this name.
@@ -172,6 +173,17 @@ impl Device {
             return Err(Error::invalid("cuModuleLoadData", "a NUL in the text"));
         }
         self.context.load_module(Ptx::from_src(ptx)).map_err(|error| failed("cuModuleLoadData", "PTX text", error))
+    }
+
+    /// Those that make rows of a picture in the device's own layout, and the other way.
+    pub(super) fn row_kernels(&self) -> Result<[CudaFunction; 2]> {
+        if let Some(known) = self.kernels.get() {
+            return Ok(known.clone());
+        }
+        let module = self.load(include_str!("rows.ptx"))?;
+        let load = |name| module.load_function(name).map_err(|error| failed("cuModuleGetFunction", name, error));
+        let kernels = [load("to_rows")?, load("from_rows")?];
+        Ok(self.kernels.get_or_init(|| kernels).clone())
     }
 
     /// Blocks until all work of `stream` is done.

@@ -6,11 +6,10 @@
 //! # References
 //! CUDA Driver API: `cuImportExternalMemory`, `cuExternalMemoryGetMappedBuffer`, `cuExternalMemoryGetMappedMipmappedArray`
 
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
-use cudarc::driver::CudaStream;
-use cudarc::driver::sys;
+use cudarc::driver::{CudaFunction, CudaStream, LaunchConfig, PushKernelArg, sys};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{Device, failed};
@@ -25,6 +24,11 @@ use crate::vulkan::{Handle, HandleKind, OpaqueImage};
 const DEDICATED: u32 = 1;
 /// `CUDA_ARRAY3D_SURFACE_LDST`, `CUDA_ARRAY3D_COLOR_ATTACHMENT`
 const ARRAY_FLAGS: u32 = 0x02 | 0x20;
+
+/// What a thread copies at once.
+const WORD_BYTES: usize = 16;
+/// Threads of a block, across and down: pictures in the device's own layout lie in tiles.
+const BLOCK: (u32, u32) = (32, 8);
 
 /// A picture in the device's memory.
 #[derive(Clone, Debug)]
@@ -94,6 +98,17 @@ fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
     fd.try_clone().map_err(|error| Error::from_io("dup", "memory of a handle", error))
 }
 
+/// What becomes of an fd that a driver was given: on success it is the driver's. On failure it is still ours by the
+/// documentation, and closed already by NVIDIA's driver (580): it is closed here where it is still open.
+pub(super) fn given(fd: OwnedFd, is_taken: bool) {
+    let raw = fd.into_raw_fd();
+    // SAFETY: F_GETFD has no requirements: it fails for a number that is no fd.
+    if !is_taken && unsafe { libc::fcntl(raw, libc::F_GETFD) } >= 0 {
+        // SAFETY: it is open and was ours a moment ago.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+    }
+}
+
 /// Imported memory, not yet looked at.
 struct External {
     raw: sys::CUexternalMemory,
@@ -119,12 +134,12 @@ impl External {
         };
         let mut raw = std::ptr::null_mut();
         // SAFETY: the context is current; device, kind and size are the handle's, checked above.
-        unsafe { sys::cuImportExternalMemory(&mut raw, &desc) }.result().map_err(|error| {
+        let imported = unsafe { sys::cuImportExternalMemory(&mut raw, &desc) }.result();
+        given(fd, imported.is_ok());
+        imported.map_err(|error| {
             failed("cuImportExternalMemory", format!("{} bytes", handle.memory_bytes), error)
                 .with_hint("the fd must be the one that came with the handle, not used before")
         })?;
-        // It is the driver's now; where the call failed it was closed above.
-        let _ = fd.into_raw_fd();
         Ok(Self { raw, device: device.clone() })
     }
 }
@@ -205,6 +220,8 @@ impl Drop for Memory {
 pub(super) struct Array {
     mipmaps: sys::CUmipmappedArray,
     level: sys::CUarray,
+    /// For rows of whole words, that kernels copy.
+    surface: Option<(sys::CUsurfObject, [CudaFunction; 2])>,
     row_bytes: usize,
     rows: usize,
     /// After the mapping.
@@ -260,6 +277,7 @@ impl Array {
         let mut array = Self {
             mipmaps,
             level: std::ptr::null_mut(),
+            surface: None,
             row_bytes: size.width as usize * image.fourcc().format()?.planes[0].block_bytes as usize,
             rows: size.height as usize,
             external,
@@ -268,7 +286,23 @@ impl Array {
         unsafe { sys::cuMipmappedArrayGetLevel(&mut array.level, mipmaps, 0) }
             .result()
             .map_err(|error| failed("cuMipmappedArrayGetLevel", "level 0", error))?;
+        if array.row_bytes.is_multiple_of(WORD_BYTES) {
+            array.surface = Some((array.surface()?, device.row_kernels()?));
+        }
         Ok(array)
+    }
+
+    fn surface(&self) -> Result<sys::CUsurfObject> {
+        // SAFETY: numbers alone, of which zeros are valid.
+        let mut desc: sys::CUDA_RESOURCE_DESC = unsafe { std::mem::zeroed() };
+        desc.resType = sys::CUresourcetype::CU_RESOURCE_TYPE_ARRAY;
+        desc.res.array.hArray = self.level;
+        let mut surface = 0;
+        // SAFETY: the context is current; the array was made for surfaces.
+        unsafe { sys::cuSurfObjectCreate(&mut surface, &desc) }
+            .result()
+            .map_err(|error| failed("cuSurfObjectCreate", format!("{} rows", self.rows), error))?;
+        Ok(surface)
     }
 
     pub fn level(&self) -> sys::CUarray {
@@ -279,6 +313,12 @@ impl Array {
     pub fn copy(&self, stream: &Arc<CudaStream>, pixels: &Pixels, is_out: bool) -> Result<()> {
         use sys::CUmemorytype::{CU_MEMORYTYPE_ARRAY, CU_MEMORYTYPE_DEVICE};
         self.external.device.bind()?;
+        if let Some((surface, kernels)) = &self.surface
+            && pixels.address().is_multiple_of(WORD_BYTES as u64)
+            && (pixels.stride_bytes() as usize).is_multiple_of(WORD_BYTES)
+        {
+            return self.launch(stream, (surface, &kernels[usize::from(!is_out)]), pixels);
+        }
         let (address, stride) = (pixels.address(), pixels.stride_bytes() as usize);
         let (from, to) = match is_out {
             true => (CU_MEMORYTYPE_ARRAY, CU_MEMORYTYPE_DEVICE),
@@ -310,9 +350,36 @@ impl Array {
     }
 }
 
+impl Array {
+    /// Copies with all multiprocessors.
+    fn launch(
+        &self,
+        stream: &Arc<CudaStream>,
+        (surface, kernel): (&sys::CUsurfObject, &CudaFunction),
+        pixels: &Pixels,
+    ) -> Result<()> {
+        let (address, stride) = (pixels.address(), pixels.stride_bytes());
+        let (row_bytes, rows) = (self.row_bytes as u32, self.rows as u32);
+        let words = row_bytes.div_ceil(WORD_BYTES as u32);
+        let grid_dim = (words.div_ceil(BLOCK.0), rows.div_ceil(BLOCK.1), 1);
+        let config = LaunchConfig { grid_dim, block_dim: (BLOCK.0, BLOCK.1, 1), shared_mem_bytes: 0 };
+        let mut launch = stream.launch_builder(kernel);
+        launch.arg(surface).arg(&address).arg(&stride).arg(&row_bytes).arg(&rows);
+        // SAFETY: the kernel takes these five numbers, and stays inside the array and as many rows of the memory, both of
+        // which live until the stream is done.
+        unsafe { launch.launch(config) }
+            .map(drop)
+            .map_err(|error| failed("cuLaunchKernel", format!("{rows} rows of {row_bytes} bytes"), error))
+    }
+}
+
 impl Drop for Array {
     fn drop(&mut self) {
         if self.external.device.bind().is_ok() {
+            if let Some((surface, _)) = &self.surface {
+                // SAFETY: made here and destroyed once, before its array.
+                unsafe { sys::cuSurfObjectDestroy(*surface) };
+            }
             // SAFETY: mapped here and destroyed once; its users have waited for the work.
             unsafe { sys::cuMipmappedArrayDestroy(self.mipmaps) };
         }

@@ -6,10 +6,11 @@
 //! # References
 //! CUDA Driver API: `cuImportExternalSemaphore`, `cuWaitExternalSemaphoresAsync`, `cuSignalExternalSemaphoresAsync`
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use cudarc::driver::{CudaStream, sys};
 
+use super::memory::given;
 use super::{Device, failed};
 use crate::error::{Error, Result};
 use crate::vulkan;
@@ -78,11 +79,9 @@ impl Semaphore {
         };
         let mut raw = std::ptr::null_mut();
         // SAFETY: the context is current; the fd is a semaphore of this kind on this device.
-        unsafe { sys::cuImportExternalSemaphore(&mut raw, &desc) }
-            .result()
-            .map_err(|error| failed("cuImportExternalSemaphore", format!("{kind:?}"), error))?;
-        // It is the driver's now; where the call failed it was closed above.
-        let _ = fd.into_raw_fd();
+        let imported = unsafe { sys::cuImportExternalSemaphore(&mut raw, &desc) }.result();
+        given(fd, imported.is_ok());
+        imported.map_err(|error| failed("cuImportExternalSemaphore", format!("{kind:?}"), error))?;
         Ok(Self { raw, is_timeline, device: device.clone() })
     }
 

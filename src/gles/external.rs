@@ -111,6 +111,10 @@ impl Gl {
     /// `Unsupported` where the driver does not tell.
     #[doc(alias = "GL_DEVICE_UUID_EXT")]
     pub fn uuids(&self) -> Result<Uuids> {
+        // Asked once: NVIDIA's driver (580) tells of no device any more once a Vulkan instance of the process was destroyed.
+        if let Some(known) = self.uuids_slot().get() {
+            return Ok(known.clone());
+        }
         let functions = memory_functions(self)?;
         let count = self.integer(NUM_DEVICE_UUIDS).clamp(0, MAX_DEVICES);
         let mut devices = Vec::new();
@@ -124,7 +128,7 @@ impl Gl {
         // SAFETY: as above.
         unsafe { (functions.get_bytes)(DRIVER_UUID, driver.as_mut_ptr()) };
         self.check_error("glGetUnsignedBytevEXT", || "UUIDs".into())?;
-        Ok(Uuids { devices, driver })
+        Ok(self.uuids_slot().get_or_init(|| Uuids { devices, driver }).clone())
     }
 }
 

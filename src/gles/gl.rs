@@ -71,6 +71,7 @@ struct Shared {
     triangle: OnceLock<Name>,
     fence_ways: OnceLock<FenceWays>,
     program_cache: OnceLock<ProgramCache>,
+    uuids: OnceLock<super::external::Uuids>,
 }
 
 /// Entry points that glow lacks, or in which it trusts the driver too much.
@@ -198,6 +199,7 @@ impl Shared {
             triangle: OnceLock::new(),
             fence_ways: OnceLock::new(),
             program_cache: OnceLock::new(),
+            uuids: OnceLock::new(),
         };
         shared.listen();
         tracing::debug!(version = shared.caps.version_text, renderer = shared.caps.renderer, "context ready");
@@ -413,6 +415,10 @@ impl Gl {
 
     pub(super) fn fence_ways_slot(&self) -> &OnceLock<FenceWays> {
         &self.shared.fence_ways
+    }
+
+    pub(super) fn uuids_slot(&self) -> &OnceLock<super::external::Uuids> {
+        &self.shared.uuids
     }
 
     pub(super) fn own(&self) -> &Functions {

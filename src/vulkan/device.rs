@@ -286,6 +286,19 @@ impl Device {
     /// `Unsupported` where there is no libvulkan, no driver or no Vulkan 1.1; `NotFound` where no device is the chosen one,
     /// with those that are there.
     pub fn open(choice: &Choice) -> Result<Self> {
+        Self::open_with(choice, false)
+    }
+
+    /// Opens a device whose queue only copies, where there is one: it works beside what draws and computes, and hands over to
+    /// them and CUDA without a switch of the GPU between the two. For [`Staging`](super::Staging); it neither draws nor computes.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub fn open_for_copies(choice: &Choice) -> Result<Self> {
+        Self::open_with(choice, true)
+    }
+
+    fn open_with(choice: &Choice, copies: bool) -> Result<Self> {
         let (entry, mut holder) = open_instance()?;
         let instance = holder.0.as_ref().expect("not taken");
         let (physical, info) = choice.pick(all(instance)?)?;
@@ -293,7 +306,18 @@ impl Device {
         // SAFETY: `physical` is the instance's.
         let families = unsafe { instance.get_physical_device_queue_family_properties(physical) };
         let both = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE;
-        let family = families.iter().position(|family| family.queue_flags.contains(both)).ok_or_else(|| {
+        // Copies to and from any place of an image.
+        let only_copies = |family: &vk::QueueFamilyProperties| {
+            let any = vk::Extent3D { width: 1, height: 1, depth: 1 };
+            family.queue_flags.contains(vk::QueueFlags::TRANSFER)
+                && !family
+                    .queue_flags
+                    .intersects(both | vk::QueueFlags::VIDEO_DECODE_KHR | vk::QueueFlags::VIDEO_ENCODE_KHR)
+                && family.min_image_transfer_granularity == any
+        };
+        let copying = families.iter().position(only_copies).filter(|_| copies);
+        let drawing = || families.iter().position(|family| family.queue_flags.contains(both));
+        let family = copying.or_else(drawing).ok_or_else(|| {
             Error::unsupported("vulkan queue", format!("{info} has no queue for graphics and compute"))
         })? as u32;
         let there = extensions(instance, physical)?;
