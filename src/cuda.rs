@@ -50,6 +50,7 @@ fn failed(op: &'static str, detail: impl fmt::Display, error: DriverError) -> Er
         | CUresult::CUDA_ERROR_SYSTEM_NOT_READY
         | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE
         | CUresult::CUDA_ERROR_STUB_LIBRARY
+        | CUresult::CUDA_ERROR_INVALID_IMAGE
         | CUresult::CUDA_ERROR_INVALID_PTX
         | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
         | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => ErrorKind::Unsupported,

@@ -53,7 +53,6 @@ impl Frames {
     /// `Unsupported` where there is no CUDA, or Vulkan shares no timelines; `NotFound` where CUDA does not have the device.
     pub fn new(vulkan: &vulkan::Device) -> Result<Self> {
         let cuda = Device::of_vulkan(vulkan)?;
-        let vulkan = &vulkan::Device::open_for_copies(&vulkan::Choice::Uuid(cuda.info().uuid))?;
         let timeline = TimelineSemaphore::for_sharing(vulkan, 0)?;
         let there = Semaphore::timeline(&cuda, &timeline)?;
         let stream = cuda.stream()?;

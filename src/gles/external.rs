@@ -111,7 +111,7 @@ impl Gl {
     /// `Unsupported` where the driver does not tell.
     #[doc(alias = "GL_DEVICE_UUID_EXT")]
     pub fn uuids(&self) -> Result<Uuids> {
-        // Asked once: NVIDIA's driver (580) tells of no device any more once a Vulkan instance of the process was destroyed.
+        // Asked once: where another library has destroyed the process's last Vulkan instance, NVIDIA's driver (580) tells none.
         if let Some(known) = self.uuids_slot().get() {
             return Ok(known.clone());
         }

@@ -155,19 +155,19 @@ const WANTED: &[&CStr] = &[
     khr::external_semaphore_fd::NAME,
 ];
 
-/// An instance that is destroyed again unless it is taken.
-struct Instance(Option<ash::Instance>);
+/// The process's instance. It is never destroyed: NVIDIA's driver (580) is unloaded with the last one, and OpenGL ES of the same
+/// process then tells of no device and makes no texture any more.
+static INSTANCE: Mutex<Option<(ash::Entry, ash::Instance)>> = Mutex::new(None);
 
-impl Drop for Instance {
-    fn drop(&mut self) {
-        if let Some(instance) = &self.0 {
-            // SAFETY: made here, and nothing that was made of it is left.
-            unsafe { instance.destroy_instance(None) };
-        }
+fn open_instance() -> Result<(ash::Entry, ash::Instance)> {
+    let mut known = INSTANCE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match &*known {
+        Some(known) => Ok(known.clone()),
+        None => Ok(known.insert(make_instance()?).clone()),
     }
 }
 
-fn open_instance() -> Result<(ash::Entry, Instance)> {
+fn make_instance() -> Result<(ash::Entry, ash::Instance)> {
     // SAFETY: libvulkan's initialisers have no requirements.
     let entry = unsafe { ash::Entry::load() }.map_err(|error| {
         Error::unsupported("libvulkan.so.1", error.to_string()).with_hint("install the Vulkan loader and a driver")
@@ -190,7 +190,7 @@ fn open_instance() -> Result<(ash::Entry, Instance)> {
         }
         result => failed("vkCreateInstance", "", result),
     })?;
-    Ok((entry, Instance(Some(instance))))
+    Ok((entry, instance))
 }
 
 fn extensions(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<HashSet<CString>> {
@@ -276,7 +276,7 @@ impl Device {
     /// `Unsupported` where there is no libvulkan, or no driver.
     pub fn list() -> Result<Vec<Info>> {
         let (_entry, instance) = open_instance()?;
-        let found = all(instance.0.as_ref().expect("not taken"))?;
+        let found = all(&instance)?;
         Ok(found.into_iter().map(|(_, info)| info).collect())
     }
 
@@ -286,41 +286,16 @@ impl Device {
     /// `Unsupported` where there is no libvulkan, no driver or no Vulkan 1.1; `NotFound` where no device is the chosen one,
     /// with those that are there.
     pub fn open(choice: &Choice) -> Result<Self> {
-        Self::open_with(choice, false)
-    }
-
-    /// Opens a device whose queue only copies, where there is one: it works beside what draws and computes, and hands over to
-    /// them and CUDA without a switch of the GPU between the two. For [`Staging`](super::Staging); it neither draws nor computes.
-    ///
-    /// # Errors
-    /// As [`Device::open`].
-    pub fn open_for_copies(choice: &Choice) -> Result<Self> {
-        Self::open_with(choice, true)
-    }
-
-    fn open_with(choice: &Choice, copies: bool) -> Result<Self> {
-        let (entry, mut holder) = open_instance()?;
-        let instance = holder.0.as_ref().expect("not taken");
-        let (physical, info) = choice.pick(all(instance)?)?;
+        let (entry, instance) = open_instance()?;
+        let (physical, info) = choice.pick(all(&instance)?)?;
         check_version(&info)?;
         // SAFETY: `physical` is the instance's.
         let families = unsafe { instance.get_physical_device_queue_family_properties(physical) };
         let both = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE;
-        // Copies to and from any place of an image.
-        let only_copies = |family: &vk::QueueFamilyProperties| {
-            let any = vk::Extent3D { width: 1, height: 1, depth: 1 };
-            family.queue_flags.contains(vk::QueueFlags::TRANSFER)
-                && !family
-                    .queue_flags
-                    .intersects(both | vk::QueueFlags::VIDEO_DECODE_KHR | vk::QueueFlags::VIDEO_ENCODE_KHR)
-                && family.min_image_transfer_granularity == any
-        };
-        let copying = families.iter().position(only_copies).filter(|_| copies);
-        let drawing = || families.iter().position(|family| family.queue_flags.contains(both));
-        let family = copying.or_else(drawing).ok_or_else(|| {
+        let family = families.iter().position(|family| family.queue_flags.contains(both)).ok_or_else(|| {
             Error::unsupported("vulkan queue", format!("{info} has no queue for graphics and compute"))
         })? as u32;
-        let there = extensions(instance, physical)?;
+        let there = extensions(&instance, physical)?;
         let taken: Vec<CString> =
             WANTED.iter().filter(|name| there.contains(**name)).map(|&name| name.into()).collect();
         let names: Vec<_> = taken.iter().map(|name| name.as_ptr()).collect();
@@ -352,7 +327,7 @@ impl Device {
         let queue = unsafe { device.get_device_queue(family, 0) };
         let handles = Handles {
             entry,
-            instance: holder.0.take().expect("not taken"),
+            instance,
             physical,
             device,
             extensions: taken,
@@ -499,7 +474,6 @@ impl Drop for Inner {
             unsafe {
                 let _ = self.device.device_wait_idle();
                 self.device.destroy_device(None);
-                self.instance.destroy_instance(None);
             }
         }
     }

@@ -36,6 +36,9 @@ pub struct Staging<'a> {
     address: *mut u8,
 }
 
+// SAFETY: the mapping is plain memory, which lives as long as this; tests read it where nobody writes.
+unsafe impl Sync for Staging<'_> {}
+
 impl<'a> Staging<'a> {
     pub fn new(device: &'a Device, bytes: usize) -> Self {
         let usage = vk::BufferUsageFlags::TRANSFER_SRC

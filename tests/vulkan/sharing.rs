@@ -248,6 +248,54 @@ fn gles_and_vulkan_share_an_image_without_a_dma_buf() {
     unsafe { vulkan.ash().queue_wait_idle(vulkan.queue()).unwrap() };
 }
 
+/// Work behind a value of a timeline is not done before somebody sets that value, and sets its own behind itself.
+#[test]
+fn a_timeline_holds_work_back() {
+    let Some(owner) = bench::device() else { return };
+    if or_skip("vulkan-timeline", TimelineSemaphore::new(&owner, 0)).is_none() {
+        return;
+    }
+    // Without fences of the kernel: these are promises, and the value is set late here.
+    // SAFETY: the owner outlives the borrowed one, and nobody submits at the same time.
+    let device = unsafe {
+        Device::from_handles(darkframe::vulkan::Handles {
+            entry: darkframe::vulkan::ash::Entry::load().unwrap(),
+            instance: owner.instance().clone(),
+            physical: owner.physical(),
+            device: owner.ash().clone(),
+            extensions: Vec::new(),
+            timeline_semaphores: true,
+            ycbcr: false,
+            queue_family: owner.queue_family(),
+            queue: owner.queue(),
+        })
+    };
+    let device = device.unwrap();
+    let timeline = TimelineSemaphore::new(&device, 0).unwrap();
+    refused(timeline.to_opaque_fd().map(drop), ErrorKind::InvalidInput, &["not made for sharing"]);
+    let output = bench::Staging::new(&device, 64);
+    output.fill(&[0; 64]);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            // Nothing is written before the value is set.
+            assert_eq!(output.bytes(), [0; 64], "the work did not wait");
+            timeline.signal(1).unwrap();
+        });
+        let steps = (Some((&timeline, 1)), Some((&timeline, 2)));
+        let work = device.submit_between(&[], &[], steps, |ash, commands| {
+            // SAFETY: the whole buffer, which is a multiple of four bytes.
+            unsafe { ash.cmd_fill_buffer(commands, output.buffer, 0, vk::WHOLE_SIZE, 0x0707_0707) };
+            Ok(())
+        });
+        bench::done(&device, &work.unwrap()).unwrap();
+        thread.join().unwrap();
+    });
+    timeline.wait(2, LIMIT).unwrap();
+    assert_eq!((timeline.value().unwrap(), output.bytes()), (2, vec![7; 64]));
+    refused(timeline.signal(2), ErrorKind::InvalidInput, &["it is at 2"]);
+}
+
 /// `VmRSS` in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

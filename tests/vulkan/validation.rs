@@ -18,6 +18,7 @@ const WATCHED: &[&str] = &[
     "linear_memory_is_a_vulkan_buffer_both_ways",
     "memory_that_vulkan_makes_is_a_buffer",
     "planes_lie_where_the_layout_says",
+    "a_hundred_imports_leave_nothing_behind",
     "fences_pass_both_ways",
     "opaque_memory_crosses_processes",
     "sharing::",
