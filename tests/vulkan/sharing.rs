@@ -327,7 +327,7 @@ fn many_frames_go_to_vulkan_and_back() {
         .collect();
     let mut imports = Imports::new(&both.vulkan, wanted);
     let mut pixels = vec![0; size.pixels() as usize * 4];
-    let mut early = (0, 0, 0);
+    let mut seen = Vec::new();
     for frame in 0..frames {
         let (from, to) = ((frame % 2) as usize, (frame % 2 + 2) as usize);
         let color = [frame as u8, (frame >> 8) as u8, (frame.wrapping_mul(37)) as u8, 255];
@@ -351,17 +351,16 @@ fn many_frames_go_to_vulkan_and_back() {
         }
         read_pixels(&both.gl, &targets[to], &mut pixels).unwrap();
         assert!(pixels.chunks_exact(4).all(|pixel| pixel == color), "frame {frame}: {:?}, not {color:?}", &pixels[..4]);
-        if frame == frames / 5 {
-            early = (open_fds(), super::mappings(), resident());
+        if (frame + 1) % (frames / 5).max(1) == 0 {
+            seen.push((open_fds(), super::mappings(), resident()));
         }
     }
-    let late = (open_fds(), super::mappings(), resident());
-    println!(
-        "{frames} frames, {} imports; fds, mappings, KiB: {early:?} after a fifth, {late:?} at the end",
-        imports.imports()
-    );
+    println!("{frames} frames, {} imports; fds, mappings, KiB in each fifth: {seen:?}", imports.imports());
     assert_eq!(imports.imports(), 4);
-    assert!(late.0 <= early.0 && late.1 <= early.1 + 2, "{early:?} after a fifth, {late:?} at the end");
-    // What a page cache of the driver may take; one leaked frame in ten would be more.
-    assert!(late.2 <= early.2 + 2048, "{} KiB after a fifth, {} at the end", early.2, late.2);
+    assert!(seen.windows(2).all(|pair| pair[1].0 <= pair[0].0 && pair[1].1 <= pair[0].1 + 2), "{seen:?}");
+    // What leaks grows in every fifth, as in tests/endurance.rs; GLES alone takes some memory in the first thousands of frames,
+    // Vulkan alone none.
+    let mut growth: Vec<usize> = seen.windows(2).map(|pair| pair[1].2.saturating_sub(pair[0].2)).collect();
+    growth.sort_unstable();
+    assert!(growth[0] + growth[1] < 256 && growth.iter().sum::<usize>() < 32 * 1024, "grew by {growth:?} KiB");
 }
