@@ -83,7 +83,7 @@ pub struct Constraints {
     pub height_align_rows: u32,
     /// Each row has room for a multiple of this many pixels (lima renders 16-pixel tiles).
     pub width_align_pixels: u32,
-    /// The whole allocation is a multiple of this.
+    /// The allocation is at least as large as the planes rounded up to a multiple of this; drivers may give more.
     pub size_align_bytes: u32,
     /// All chroma planes use the luma stride (times their share) so that one number describes the buffer to V4L2.
     pub derived_strides: bool,

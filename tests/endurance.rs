@@ -79,12 +79,12 @@ fn thousands_of_frames_leave_nothing_behind() {
     let frames = if guest { FRAMES_IN_GUEST } else { FRAMES };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/endurance.toml");
     let description = Description::parse(path, PIPELINE).unwrap();
-    // (open fds, resident bytes) at a fifth of the way and at the end; looked at by the run itself, between frames.
+    // (open fds, resident bytes) at each fifth of the way; looked at by the run itself, between frames.
     let seen: Arc<Mutex<BTreeMap<u64, (usize, u64)>>> = Arc::default();
     let progress = {
         let seen = seen.clone();
         move |progress: Progress| {
-            if !progress.finished && (progress.done == frames / 5 || progress.done == frames) {
+            if !progress.finished && progress.done.is_multiple_of(frames / 5) {
                 seen.lock().unwrap().insert(progress.done, (common::open_fds(), resident_bytes()));
             }
         }
@@ -110,9 +110,15 @@ fn thousands_of_frames_leave_nothing_behind() {
         assert_eq!(edges, ["zero-copy"; 3]);
     }
     let seen = seen.lock().unwrap();
-    let [(early_fds, early_bytes), (late_fds, late_bytes)] = [seen[&(frames / 5)], seen[&frames]];
-    assert_eq!(early_fds, late_fds);
-    assert!(late_bytes < early_bytes + 2 * MEBIBYTE, "{early_bytes} bytes after a fifth, {late_bytes} at the end");
+    let seen: Vec<(usize, u64)> = seen.values().copied().collect();
+    assert_eq!(seen.len(), 5);
+    // A driver's cache may still be at work after the first fifth: fewer is no leak.
+    assert!(seen.windows(2).all(|pair| pair[1].0 <= pair[0].0), "{seen:?}");
+    // What leaks grows in every fifth. The memory allocator may take a piece of 4 MiB once, and touch it bit by bit.
+    let mut growth: Vec<u64> = seen.windows(2).map(|pair| pair[1].1.saturating_sub(pair[0].1)).collect();
+    growth.sort_unstable();
+    assert!(growth[0] + growth[1] < MEBIBYTE / 4, "grew by {growth:?} bytes");
+    assert!(growth.iter().sum::<u64>() < 32 * MEBIBYTE, "grew by {growth:?} bytes");
     for sink in &report.sinks {
         assert_eq!(sink.pictures, frames);
     }

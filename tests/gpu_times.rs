@@ -8,7 +8,7 @@ use darkframe::pipeline::{Description, Report};
 
 mod common;
 
-const FRAMES: u32 = 12;
+const FRAMES: u32 = 40;
 /// Frames after which nothing is compiled any more.
 const WARM: u32 = 2;
 
@@ -24,7 +24,7 @@ vec4 pixel(vec2 uv) {
 }
 ";
 
-const PIPELINE: &str = "frames = \"0..12\"
+const PIPELINE: &str = "frames = \"0..40\"
 optimize = false
 
 [pass.much]
@@ -108,9 +108,9 @@ fn every_pass_of_every_frame_is_timed_and_the_times_add_up() {
             let (p50, p99) = (pass.gpu.quantile_ms(0.5), pass.gpu.quantile_ms(0.99));
             assert!(0.0 < p50 && p50 <= p99 && p99 <= pass.gpu.max_ms, "{}: {p50}, {p99} ms", pass.name);
         }
-        // A hundred times the work, where nothing else held it up; what both have in common leaves a twentieth of that.
+        // A hundred times the work. Both are the shortest of many draws; other work on the machine may still be in them.
         let (much, little) = (much.gpu.quantile_ms(0.0), little.gpu.quantile_ms(0.0));
-        assert!(much > 5.0 * little, "{much} ms and {little} ms");
+        assert!(much > 2.0 * little, "{much} ms and {little} ms");
         // A GPU draws one pass after the other; each of the threads of a driver that draws with the CPU does. All together
         // they do not take longer than the run.
         let threads = std::thread::available_parallelism().unwrap().get() as f64;

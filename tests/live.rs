@@ -190,6 +190,13 @@ const FRAME_BYTES: usize = 16 * 16 * 4;
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl Endless {
+    /// Resident memory of the run.
+    fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     fn start(folder: &Folder, arguments: &[&str]) -> Option<Self> {
         Self::start_with(folder, ENDLESS, arguments)
     }
@@ -361,13 +368,8 @@ fn hostile_clients_do_not_hold_the_run_up() {
             break;
         }
     }
-    let memory = |run: &Endless| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", run.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
     (0..200).for_each(|_| assert_eq!(run.frame(), Some(51)));
-    let before = memory(&run);
+    let before = run.resident_kib();
     // More than there is room for; those that have room send half a line and wait.
     let crowd: Vec<UnixStream> = (0..30).map(|_| connect()).collect();
     for mut client in &crowd {
@@ -375,7 +377,7 @@ fn hostile_clients_do_not_hold_the_run_up() {
     }
     (0..2000).for_each(|_| assert_eq!(run.frame(), Some(51)));
     drop(crowd);
-    assert!(memory(&run) < before + 16 * 1024, "{before} KiB, then {} KiB", memory(&run));
+    assert!(run.resident_kib() < before + 16 * 1024, "{before} KiB, then {} KiB", run.resident_kib());
     // Somebody decent is still served, once the crowd has gone. (The crowd's half lines were none.)
     let begun = Instant::now();
     while control(&folder, &["set", "level", "0.6"]).0 != 0 {

@@ -359,8 +359,10 @@ fn shader_errors_have_the_authors_line() {
     }
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("lib/tone.glsl:2:") && words.contains("nonsense"), "{words}");
-    // Without drawing, the description is fine.
-    assert_eq!(darkframe(&["check", file.to_str().unwrap()]).status.code(), Some(0));
+    // A check compiles too; without a driver, the description is fine.
+    let output = darkframe(&["check", file.to_str().unwrap()]);
+    assert!(output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("lib/tone.glsl:2:"));
+    assert_eq!(darkframe(&["check", "--gpu", "never", file.to_str().unwrap()]).status.code(), Some(0));
 }
 
 #[test]
@@ -506,4 +508,40 @@ fn every_example_is_right() {
         darkframe::pipeline::Graph::new(&description).unwrap_or_else(|error| panic!("{error}"));
     }
     assert!(count >= 5);
+}
+
+/// The layout that an encoder wants: the memory has it on every path, and the pictures in it are the same.
+#[test]
+fn targets_lie_in_memory_as_the_pipeline_says() {
+    let folder = Folder::new("layout");
+    let pipeline = |format: &str, layout: &str, file: &str| {
+        let file = folder.0.join(file);
+        let file = file.display();
+        format!(
+            "frames = \"0..3\"\n[source.s]\npattern = \"zone-plate\"\nsize = \"50x30\"\n\
+             [pass.p]\nshader = \"copy.frag\"\ninputs = {{ source = \"s\" }}\nformat = \"{format}\"\n{layout}\n\
+             [sink.o]\ninput = \"p\"\nkind = \"raw\"\nfile = \"{file}\"\n"
+        )
+    };
+    let keys = "layout = { stride-align = 192, offset-align = 4096, height-align = 32, size-align = 8192, same-stride = true }";
+    // Rows of the first plane that lie beside one row of each plane: 4:2:0 has half as many rows of chroma.
+    for (format, shares) in [("ABGR8888", &[1u64][..]), ("NV12", &[1, 2]), ("YUV420", &[1, 2, 2])] {
+        let Some(plain) = run(&pipeline(format, "", "plain")) else { return };
+        let Some(report) = run(&pipeline(format, keys, "padded")) else { return };
+        let planes = &report.sinks[0].planes;
+        assert_eq!((planes.len(), plain.sinks[0].planes.len()), (shares.len(), shares.len()));
+        let mut end = 0;
+        for (plane, share) in planes.iter().zip(shares) {
+            assert_eq!((plane.stride_bytes % 192, plane.offset_bytes % 4096), (0, 0), "{format}: {planes:?}");
+            assert!(plane.offset_bytes >= end, "{format}: {planes:?}");
+            end = plane.offset_bytes + u64::from(plane.stride_bytes) * 32 / share;
+        }
+        // Drivers may give more than was asked for.
+        assert!(report.sinks[0].buffer_bytes >= end.next_multiple_of(8192), "{format}: {report:?}");
+        let [plain, padded] = ["plain", "padded"].map(|name| std::fs::read(folder.0.join(name)).unwrap());
+        assert!(plain == padded, "{format}: the pictures differ");
+    }
+    let of = |layout: &str| Description::parse(project("shaders/test.toml"), pipeline("NV12", layout, "x")).unwrap();
+    let error = runner::run(&of("layout = { stride-align = 0 }"), Options::default()).unwrap_err().to_string();
+    assert!(error.contains("test.toml:9:10: pass.p.layout.stride-align: 0: from 1 to 16777216"), "{error}");
 }

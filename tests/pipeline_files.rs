@@ -8,7 +8,7 @@ use darkframe::buffer::{Access, Buffer};
 use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device;
 use darkframe::format::Fourcc;
-use darkframe::layout::Size;
+use darkframe::layout::{Constraints, Size};
 use darkframe::pipeline::Description;
 use darkframe::pipeline::description::Rate;
 use darkframe::pipeline::sink::{self, Picture, Shape};
@@ -267,6 +267,7 @@ fn write(keys: &str, size: Size, pictures: &[Vec<u8>]) -> darkframe::error::Resu
         rate,
         frames: Some(pictures.len() as u64),
         held: 0,
+        layout: Constraints::NONE,
     };
     let mut writer = plan.open(&shape, shape.fourcc)?;
     for (frame, pixels) in pictures.iter().enumerate() {
@@ -375,7 +376,15 @@ fn a_failing_sink_leaves_nothing() {
     let size = Size::new(4, 4);
     let mut writer = plan
         .open(
-            &Shape { size, fourcc: Fourcc::ABGR8888, color: Color::SRGB, rate, frames: None, held: 0 },
+            &Shape {
+                size,
+                fourcc: Fourcc::ABGR8888,
+                color: Color::SRGB,
+                rate,
+                frames: None,
+                held: 0,
+                layout: Constraints::NONE,
+            },
             Fourcc::ABGR8888,
         )
         .unwrap();

@@ -763,3 +763,65 @@ fn ffmpeg_and_gstreamer_read_our_nv12() {
         same("GStreamer", "gst.nv12");
     }
 }
+
+/// A second opinion on every matrix and range: zimg, through ffmpeg's filter zscale, which computes with 32-bit floats.
+#[test]
+fn zimg_sees_the_same_colours() {
+    let folder = Folder::new("zimg");
+    let (width, height) = (64usize, 32usize);
+    let name = |file: &str| folder.file(file).display().to_string();
+    // Codes of limited range, so that nothing is cut off that one side keeps.
+    let noise = |seed: usize, length: usize, low: usize, high: usize| -> Vec<u8> {
+        (0..length).map(|at| (low + (at * 7919 + seed * 104_729 + at * at % 251) % (high - low + 1)) as u8).collect()
+    };
+    // Numbers of H.273: versions of ffmpeg spell the names differently.
+    let matrices = [("bt601", 6), ("bt709", 1), ("bt2020", 9), ("smpte240m", 7)];
+    let mut compared = 0;
+    for (format, pixels, share) in [("YUV444", "yuv444p", 1), ("YUV420", "yuv420p", 4)] {
+        let codes: Vec<u8> = [
+            noise(1, width * height, 16, 235),
+            noise(2, width * height / share, 100, 156),
+            noise(3, width * height / share, 100, 156),
+        ]
+        .concat();
+        std::fs::write(folder.file("in.yuv"), &codes).unwrap();
+        for (matrix, theirs) in matrices {
+            for range in ["limited", "full"] {
+                let what = format!("{format} {matrix} {range}");
+                let text = format!(
+                    "[source.s]\nkind = \"raw\"\nfile = \"{}\"\nformat = \"{format}\"\nsize = \"64x32\"\n\
+                     color = {{ matrix = \"{matrix}\", range = \"{range}\", siting = \"left\", transfer = \"srgb\" }}\n\
+                     [sink.o]\ninput = \"s\"\nkind = \"raw\"\nfile = \"{}\"\n",
+                    name("in.yuv"),
+                    name("ours.rgba")
+                );
+                if run(&text).is_none() {
+                    return;
+                }
+                // Neither side touches light: all transfer functions and primaries are the same.
+                let filter = format!(
+                    "zscale=min={theirs}:rin={range}:tin=709:pin=709:cin=left:m=gbr:r=full:t=709:p=709:f=bilinear,format=gbrp"
+                );
+                let arguments =
+                    ["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", pixels, "-s", "64x32", "-i", &name("in.yuv")]
+                        .map(str::to_owned);
+                let out = ["-vf", &filter, "-f", "rawvideo", &name("theirs.gbr")].map(str::to_owned);
+                let arguments = [arguments.as_slice(), &out].concat();
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                if other("ffmpeg", &arguments).is_none() {
+                    return;
+                }
+                let [ours, theirs] = ["ours.rgba", "theirs.gbr"].map(|file| std::fs::read(folder.file(file)).unwrap());
+                let plane = width * height;
+                assert_eq!((ours.len(), theirs.len()), (4 * plane, 3 * plane), "{what}");
+                for (at, pixel) in ours.chunks(4).enumerate() {
+                    let wanted = [theirs[2 * plane + at], theirs[at], theirs[plane + at]];
+                    let close = pixel.iter().zip(wanted).all(|(got, wanted)| got.abs_diff(wanted) <= 1);
+                    assert!(close, "{what}, ({}, {}): {pixel:?} for {wanted:?}", at % width, at / width);
+                    compared += 3;
+                }
+            }
+        }
+    }
+    assert_eq!(compared, 2 * 4 * 2 * 3 * width * height);
+}

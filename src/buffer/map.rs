@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{Buffer, Memory};
 use crate::error::{Error, Result};
+use crate::layout::Layout;
 use crate::sys;
 
 /// What the CPU, or the work behind a fence, does with the pixels.
@@ -84,6 +85,11 @@ impl<'a> Map<'a> {
             map.opened += 1;
         }
         Ok(map)
+    }
+
+    /// Where the planes lie.
+    pub fn layout(&self) -> &Layout {
+        self.buffer.layout()
     }
 
     /// The bytes of plane `index`, from its first sample to its last: `stride * (rows - 1) + row` bytes.

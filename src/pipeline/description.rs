@@ -20,6 +20,7 @@ use crate::layout::Size;
 
 use super::faults::Faults;
 
+pub mod layout;
 pub mod mesh;
 pub mod optimize;
 pub mod pass;
@@ -28,6 +29,7 @@ mod schema;
 mod spanned;
 pub mod value;
 
+pub use layout::LayoutKeys;
 pub use mesh::{Mesh, MeshKeys, Samples, Turntable};
 pub use optimize::{Optimize, Step};
 pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
@@ -352,6 +354,9 @@ pub struct Pass {
     /// YUV formats: what the planes' numbers mean; chroma is filtered to `siting`. Default: as guessed from the size.
     #[serde(default)]
     pub color: ColorKeys,
+    /// How the target lies in memory, for the hardware that takes it (an encoder, a display): joined with what the GPU
+    /// and the CPU need. Where no allocator can, the run fails. Default: what the GPU needs.
+    pub layout: Option<Spanned<LayoutKeys>>,
     /// How inputs are read between pixels. Default: `"linear"`.
     #[serde(default)]
     pub filter: Filter,

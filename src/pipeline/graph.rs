@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::color::Color;
 use crate::error::{Error, Result};
 use crate::format::{Format, Fourcc};
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
 use super::description::{ColorKeys, Description, Filter, Pass, PassSize, Source, Spanned, Wrap, did_you_mean};
 use super::faults::Faults;
@@ -54,6 +54,8 @@ pub struct PassNode {
     pub fourcc: Fourcc,
     /// What the description says of the target's numbers.
     pub color_keys: ColorKeys,
+    /// What is wanted of the target's memory.
+    pub layout: Constraints,
     /// How inputs are read between pixels.
     pub filter: Filter,
     /// What is done.
@@ -81,6 +83,7 @@ impl PassNode {
             inputs: vec![("picture".into(), Feed::Source(source))],
             fourcc: Fourcc::ABGR8888,
             color_keys: ColorKeys::default(),
+            layout: Constraints::NONE,
             filter: Filter::Linear,
             filters: Vec::new(),
             kind: Kind::Copy,
@@ -467,7 +470,10 @@ impl Builder<'_> {
         let repeat = self.faults.take(repeat);
         let enable = keys::enable(self.description, name, pass);
         let enable = self.faults.take(enable);
-        let (Some(repeat), Some(enable), true) = (repeat, enable, is_whole && self.faults.count() == before) else {
+        let layout = keys::layout(self.description, name, pass);
+        let layout = self.faults.take(layout);
+        let is_whole = is_whole && self.faults.count() == before;
+        let (Some(repeat), Some(enable), Some(layout), true) = (repeat, enable, layout, is_whole) else {
             return None;
         };
         let node = PassNode {
@@ -476,6 +482,7 @@ impl Builder<'_> {
             inputs,
             fourcc,
             color_keys: pass.color,
+            layout,
             filter: pass.filter,
             kind,
             wrap: pass.wrap.as_ref().map_or(Wrap::Clamp, |wrap| *wrap.get_ref()),

@@ -17,9 +17,10 @@ use crate::gles::program::Uniform;
 use crate::gles::{self, Gl, InputBinding, Program, ProgramSource, ShaderVersion, Texture};
 use crate::layout::Size;
 
-use super::description::{Filter, Wrap};
+use super::description::{Filter, Optimize, Step, Wrap};
 use super::parameters::ParameterSet;
 use super::plan::Setting;
+use super::shader::constants::{literal, with_constants};
 use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
 
 pub mod composite;
@@ -83,8 +84,7 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Compiles the shader, and sets what stays the same in every frame. With `highp` a driver that computes with the
-    /// CPU gets `mediump` and `lowp` as `highp`.
+    /// Compiles the shader, and sets what stays the same in every frame.
     ///
     /// # Errors
     /// `Shader` with the author's line; `Unsupported` where the context has no GLSL ES 3.00.
@@ -95,7 +95,7 @@ impl Pass {
         inputs: Vec<PassInput>,
         (target, fourcc): (Size, Fourcc),
         values: &[Setting],
-        highp: bool,
+        optimize: Optimize,
     ) -> Result<Self> {
         // Floats keep what lies outside 0..1; whole numbers cannot.
         let clamps = fourcc.format()?.component_bits <= 10;
@@ -118,20 +118,32 @@ impl Pass {
             _ => ShaderVersion::Essl300,
         };
         let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
-        let mut prelude = prelude(shader, version, &views, gl.caps().is_software && highp, clamps)?;
-        if shader.entry == Entry::MainImage {
-            prelude.push_str(&shadertoy::prelude(version, &views, target));
-        }
-        let body = if four_wide { four_wide_body(shader, &views, target.width) } else { body(shader, version) };
-        let source = ProgramSource {
-            name,
-            version,
-            vertex: &gles::yuv::glsl_vertex(version, &views)?,
-            prelude: &prelude,
-            body: &body,
-            body_path: &shader.path,
+        let vertex = gles::yuv::glsl_vertex(version, &views)?;
+        let highp = gl.caps().is_software && optimize.has(Step::Precision);
+        let compile = |constants: bool| {
+            let target = (target, clamps);
+            let mut prelude = prelude(shader, version, &views, target, highp, constants)?;
+            if shader.entry == Entry::MainImage {
+                prelude.push_str(&shadertoy::prelude(version, &views, target.0));
+            }
+            let text = if constants {
+                with_constants(&shader.text, |name| constant(values, name))
+            } else {
+                shader.text.clone()
+            };
+            let body = match four_wide {
+                true => four_wide_body(text, &views, target.0.width),
+                false => body(text, shader.entry, version),
+            };
+            let body_path = &shader.path;
+            let source = ProgramSource { name, version, vertex: &vertex, prelude: &prelude, body: &body, body_path };
+            Program::new(gl, &source).map_err(|error| at_author(shader, &inputs, error))
         };
-        let program = Program::new(gl, &source).map_err(|error| at_author(shader, &inputs, error))?;
+        let program = match compile(optimize.has(Step::Constants)) {
+            // What is right as a uniform may be wrong as a constant: an index, a divisor.
+            Err(error) if optimize.has(Step::Constants) && error.kind() == ErrorKind::Shader => compile(false),
+            compiled => compiled,
+        }?;
         drop(views);
         let size = |size: Size| Uniform::Vec2([size.width as f32, size.height as f32]);
         program.set(gl, "resolution", size(target))?;
@@ -139,7 +151,8 @@ impl Pass {
             program.set(gl, &format!("{}_size", input.name), size(input.size))?;
         }
         for setting in values {
-            if !set(gl, &program, &setting.uniform, &setting.numbers)? {
+            let name = &setting.uniform.name;
+            if !set(gl, &program, &setting.uniform, &setting.numbers)? && shader.names_once(name) {
                 tracing::warn!(uniform = setting.uniform.name, "the shader declares it and does not use it");
             }
         }
@@ -223,8 +236,9 @@ fn prelude(
     shader: &Shader,
     version: ShaderVersion,
     inputs: &[gles::Input<'_>],
-    is_software: bool,
-    clamps: bool,
+    (target, clamps): (Size, bool),
+    highp: bool,
+    constants: bool,
 ) -> Result<String> {
     let mut text = String::new();
     if clamps && shader.is_passthrough() {
@@ -234,20 +248,26 @@ fn prelude(
         let _ = writeln!(text, "{extension}");
     }
     text.push_str(&gles::yuv::glsl_head(version, inputs)?);
-    if is_software {
+    if highp {
         text.push_str("#define mediump highp\n#define lowp highp\n#define DF_EVEN\n");
     }
     text.push_str("precision DF_P float;\nprecision highp int;\nprecision DF_P sampler2D;\n");
     let declared = |name: &str| shader.uniforms.iter().any(|uniform| uniform.name == name);
     for (name, kind) in BUILT_IN.into_iter().zip(["float", "int", "vec2"]) {
         if !declared(name) && shader.entry != Entry::MainImage {
-            let _ = writeln!(text, "uniform {kind} {name};");
+            let _ = match (name, constants) {
+                ("resolution", true) => writeln!(text, "{}", constant_size(name, target)),
+                _ => writeln!(text, "uniform {kind} {name};"),
+            };
         }
     }
     for input in inputs {
         let name = format!("{}_size", input.name);
         if !declared(&name) {
-            let _ = writeln!(text, "uniform vec2 {name};");
+            let _ = match constants {
+                true => writeln!(text, "{}", constant_size(&name, input.size)),
+                false => writeln!(text, "uniform vec2 {name};"),
+            };
         }
     }
     if version == ShaderVersion::Essl300 && shader.entry != Entry::Main {
@@ -258,13 +278,22 @@ fn prelude(
     Ok(text)
 }
 
+fn constant_size(name: &str, size: Size) -> String {
+    format!("const vec2 {name} = vec2({}.0, {}.0);", size.width, size.height)
+}
+
+/// The value of a uniform that nothing changes.
+fn constant(values: &[Setting], name: &str) -> Option<String> {
+    let setting = values.iter().find(|setting| setting.uniform.name == name)?;
+    if setting.parameter.is_some() { None } else { literal(&setting.uniform, &setting.numbers) }
+}
+
 /// The author's text, and the entry point behind it.
-fn body(shader: &Shader, version: ShaderVersion) -> String {
-    let mut text = shader.text.clone();
-    if shader.entry == Entry::MainImage {
+fn body(mut text: String, entry: Entry, version: ShaderVersion) -> String {
+    if entry == Entry::MainImage {
         text.push_str(&shadertoy::main(version));
     }
-    if shader.entry == Entry::Pixel {
+    if entry == Entry::Pixel {
         let target = if version == ShaderVersion::Essl300 { "df_color" } else { "gl_FragColor" };
         let _ = writeln!(text, "void main() {{ {target} = pixel({}); }}", gles::program::UV);
     }
@@ -272,8 +301,7 @@ fn body(shader: &Shader, version: ShaderVersion) -> String {
 }
 
 /// The author's text, called for each of the four pixels of a fragment.
-fn four_wide_body(shader: &Shader, inputs: &[gles::Input<'_>], width: u32) -> String {
-    let mut text = shader.text.clone();
+fn four_wide_body(mut text: String, inputs: &[gles::Input<'_>], width: u32) -> String {
     // As a target of bytes does it: to the nearest of 256.
     text.push_str("uint df_bytes(vec4 c) { uvec4 b = uvec4(clamp(c, 0.0, 1.0) * 255.0 + 0.5); ");
     text.push_str("return b.r | (b.g << 8) | (b.b << 16) | (b.a << 24); }\nvoid main() {\n");

@@ -430,6 +430,7 @@ fn shape(graph: &Graph, sizes: &[Size], pass: usize, rate: Rate, frames: Option<
         rate,
         frames,
         held: graph.held(pass),
+        layout: graph.passes[pass].layout,
     }
 }
 

@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use super::parameters::Parameter;
+use crate::buffer::Buffer;
+use crate::layout::PlaneLayout;
 
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -107,6 +109,10 @@ pub struct Edge {
     pub allocator: String,
     /// Why this allocator, one line each.
     pub allocator_reasons: Vec<String>,
+    /// Where each plane lies in the buffers, in bytes.
+    pub planes: Vec<Plane>,
+    /// Memory of one buffer, all planes.
+    pub buffer_bytes: u64,
     /// Buffers in use.
     pub buffers: usize,
     /// Buffers that were imported into the driver: each once, however often it comes again. 0 where pixels are copied.
@@ -127,6 +133,21 @@ pub struct Edge {
     pub draw: Times,
     /// Time of the GL thread in waiting for this edge (a slow source; a sink that gives no buffer back).
     pub wait: Times,
+}
+
+/// Where a plane lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plane {
+    /// First byte of row 0.
+    pub offset_bytes: u64,
+    /// From one row to the next.
+    pub stride_bytes: u32,
+}
+
+/// The planes of a buffer, and its size in bytes.
+pub(super) fn layout_of(buffer: &Buffer) -> (Vec<Plane>, u64) {
+    let plane = |plane: &PlaneLayout| Plane { offset_bytes: plane.offset_bytes, stride_bytes: plane.stride_bytes };
+    (buffer.layout().planes().iter().map(plane).collect(), buffer.object_bytes().sum())
 }
 
 /// One pass.

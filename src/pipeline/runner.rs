@@ -121,7 +121,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let (described, description) = match options.edits {
         // An edited shader may ask for what the cheaper ways leave out.
         true => {
-            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide]);
+            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide, Step::Constants]);
             plain = Description { optimize, ..description.clone() };
             (Some(description), &plain)
         }
@@ -245,6 +245,7 @@ impl<'a> Job<'a> {
                 rate,
                 frames: end.map(|end| end - start),
                 held: graph.held(pass),
+                layout: graph.passes[pass].layout,
             })
             .collect();
         let mut staged = staged;

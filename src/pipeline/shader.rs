@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, Span, read_text};
 
+pub mod constants;
 pub mod join;
 pub mod texels;
 pub mod tokens;
@@ -413,6 +414,12 @@ impl Shader {
             && start.ends_with(&[")", "{", "return"])
             && start.len() == 8
             && [open, close, end, last] == [&"(", &")", &";", &"}"]
+    }
+
+    /// The name is declared and not used.
+    pub fn names_once(&self, name: &str) -> bool {
+        let plain = without_comments(&self.text);
+        words(&plain).iter().filter(|word| **word == name).count() < 2
     }
 
     /// The files that were read, the shader first.

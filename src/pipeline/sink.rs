@@ -11,7 +11,7 @@ use crate::color::Color;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::format::{Format, Fourcc};
-use crate::layout::{Layout, Size};
+use crate::layout::{Constraints, Layout, Size};
 use crate::share::unixfd::Caps;
 
 use super::description::{self, Description, Rate, SinkKind, WhenFull};
@@ -50,6 +50,8 @@ pub struct Shape {
     pub frames: Option<u64>,
     /// Buffers that sinks may hold while everybody else goes on.
     pub held: usize,
+    /// What is wanted of their memory.
+    pub layout: Constraints,
 }
 
 /// One picture in mapped memory.

@@ -236,13 +236,8 @@ fn hostile_clients_of_the_metrics_do_not_hold_the_run_up() {
     assert_eq!(place.ask(b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\r\n\r\n").0, 400);
     assert_eq!(place.ask(b"GET /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc").0, 200);
     // Ones that say nothing, that say half of it, and that never read: more than there is room for.
-    let memory = |run: &Endless| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", run.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
     (0..200).for_each(|_| assert_eq!(run.frame(), Some(51)));
-    let before = memory(&run);
+    let before = run.resident_kib();
     let crowd: Vec<TcpStream> = (0..40).map(|_| place.connect()).collect();
     for (at, mut client) in crowd.iter().enumerate() {
         let _ = client.write_all(match at % 3 {
@@ -253,7 +248,7 @@ fn hostile_clients_of_the_metrics_do_not_hold_the_run_up() {
     }
     let open = |run: &Endless| std::fs::read_dir(format!("/proc/{}/fd", run.child.id())).unwrap().count();
     (0..2000).for_each(|_| assert_eq!(run.frame(), Some(51)));
-    assert!(memory(&run) < before + 16 * 1024, "{before} KiB, then {} KiB", memory(&run));
+    assert!(run.resident_kib() < before + 16 * 1024, "{before} KiB, then {} KiB", run.resident_kib());
     assert!(open(&run) < 16 + 40, "{} fds", open(&run));
     // Each of them has its time; then somebody decent is served, though nobody of them has gone.
     let begun = Instant::now();

@@ -86,7 +86,7 @@ fn camera_shader_encoder_file() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let encoding = launch(&format!(
-        "unixfdsrc socket-path={} ! videoconvert ! openh264enc bitrate=8000000 ! h264parse ! matroskamux ! filesink location={}",
+        "unixfdsrc socket-path={} ! videoconvert ! openh264enc multi-thread=1 bitrate=8000000 ! h264parse ! matroskamux ! filesink location={}",
         to.display(),
         folder.join("out.mkv").display()
     ));

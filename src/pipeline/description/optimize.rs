@@ -23,11 +23,14 @@ pub enum Step {
     Reuse,
     /// Where the CPU draws, four pixels are made at once from sources with subsampled chroma.
     FourWide,
+    /// Uniforms that nothing can change are constants for the compiler.
+    Constants,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 5] = [Self::Fuse, Self::Nearest, Self::Precision, Self::Reuse, Self::FourWide];
+    pub const ALL: [Self; 6] =
+        [Self::Fuse, Self::Nearest, Self::Precision, Self::Reuse, Self::FourWide, Self::Constants];
 
     /// Its name in a pipeline file.
     pub const fn name(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Step {
             Self::Precision => "precision",
             Self::Reuse => "reuse",
             Self::FourWide => "four-wide",
+            Self::Constants => "constants",
         }
     }
 
@@ -48,6 +52,7 @@ impl Step {
             Self::Precision => "where the CPU draws, `mediump` and `lowp` mean `highp`",
             Self::Reuse => "passes that are never needed at the same time share a texture",
             Self::FourWide => "where the CPU draws, four pixels of a source with subsampled chroma are made at once",
+            Self::Constants => "sizes, and uniforms that no parameter can change, are constants for the compiler",
         }
     }
 }

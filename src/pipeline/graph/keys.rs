@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 
+use crate::layout::Constraints;
+
 use super::super::description::{Description, Mesh, Pass, Spanned, Style, did_you_mean};
 use super::super::expression::{Expression, Wrong};
 
@@ -48,6 +50,15 @@ impl Enable {
             error.with_span(crate::error::Span::new(&self.origin.path, self.origin.text.clone(), place))
         })
     }
+}
+
+/// What a pass wants of its target's memory.
+pub(super) fn layout(description: &Description, name: &str, pass: &Pass) -> Result<Constraints> {
+    let Some(layout) = &pass.layout else { return Ok(Constraints::NONE) };
+    layout.get_ref().constraints().map_err(|error| {
+        let key = format!("pass.{name}.layout.{}", error.op());
+        description.error(key, error.detail(), layout.span())
+    })
 }
 
 /// The place of `wrong` in the file, where the expression stands there as it is; else the whole value.

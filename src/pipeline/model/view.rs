@@ -119,44 +119,17 @@ fn projection(lens: Lens, aspect: f64) -> DMat4 {
     };
     let depth = far - near;
     let [x, y] = scale;
-    match perspective {
-        true => DMat4::from_cols_array(&[
-            x,
-            0.0,
-            0.0,
-            0.0, //
-            0.0,
-            -y,
-            0.0,
-            0.0, //
-            0.0,
-            0.0,
-            -(far + near) / depth,
-            -1.0, //
-            0.0,
-            0.0,
-            -2.0 * far * near / depth,
-            0.0,
-        ]),
-        false => DMat4::from_cols_array(&[
-            x,
-            0.0,
-            0.0,
-            0.0, //
-            0.0,
-            -y,
-            0.0,
-            0.0, //
-            0.0,
-            0.0,
-            -2.0 / depth,
-            0.0, //
-            0.0,
-            0.0,
-            -(far + near) / depth,
-            1.0,
-        ]),
-    }
+    // Depth, and the number that everything is divided by: from the last two coordinates.
+    let (z, w) = match perspective {
+        true => ([-(far + near) / depth, -2.0 * far * near / depth], [-1.0, 0.0]),
+        false => ([-2.0 / depth, -(far + near) / depth], [0.0, 1.0]),
+    };
+    DMat4::from_cols_array_2d(&[
+        [x, 0.0, 0.0, 0.0],
+        [0.0, -y, 0.0, 0.0],
+        [0.0, 0.0, z[0], w[0]],
+        [0.0, 0.0, z[1], w[1]],
+    ])
 }
 
 /// How far the model has turned, about its middle.

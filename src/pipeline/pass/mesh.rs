@@ -25,6 +25,7 @@ use crate::gles::{
 };
 use crate::layout::Size;
 use crate::pipeline::description::{MeshKeys, Samples};
+use crate::pipeline::description::{Optimize, Step};
 use crate::pipeline::model::view::{self, View};
 use crate::pipeline::model::{AlphaMode, Material, Model, Picture, Repeat, TextureReading};
 use crate::pipeline::parameters::ParameterSet;
@@ -103,8 +104,8 @@ pub struct MeshOptions<'a> {
     pub values: &'a [Setting],
     /// The background.
     pub clear: [f32; 4],
-    /// Where the CPU draws, all precisions are the highest.
-    pub highp: bool,
+    /// Which steps are taken: `precision` is one for the driver.
+    pub optimize: Optimize,
 }
 
 impl MeshPass {
@@ -114,7 +115,8 @@ impl MeshPass {
     /// `Shader` with the author's line; `Unsupported`: more samples than the driver offers, an author's `main`;
     /// `InvalidInput`: a camera that is not there, a texture larger than the driver's.
     pub fn new(gl: &Gl, options: MeshOptions<'_>) -> Result<Self> {
-        let MeshOptions { name, model, keys, shader, inputs, target: (size, fourcc), values, clear, highp } = options;
+        let MeshOptions { name, model, keys, shader, inputs, target: (size, fourcc), values, clear, optimize } =
+            options;
         let default;
         let shader = match shader {
             Some(shader) => shader,
@@ -151,10 +153,10 @@ impl MeshPass {
             depth,
             clear,
         };
-        pass.compile(gl, name, shader, (size, fourcc), values, highp)?;
+        pass.compile(gl, name, shader, (size, fourcc), values, optimize)?;
         pass.upload(gl)?;
         if pass.straightens || pass.depth.needs_own_texture() {
-            pass.aside = Some(pass.make_aside(gl, name, (size, fourcc), highp)?);
+            pass.aside = Some(pass.make_aside(gl, name, (size, fourcc), optimize)?);
         }
         Ok(pass)
     }
@@ -182,11 +184,12 @@ impl MeshPass {
         shader: &Shader,
         (size, fourcc): (Size, Fourcc),
         values: &[Setting],
-        highp: bool,
+        optimize: Optimize,
     ) -> Result<()> {
         let clamps = fourcc.format()?.component_bits <= 10;
+        let highp = gl.caps().is_software && optimize.has(Step::Precision);
         let views: Vec<gles::Input<'_>> = self.inputs.iter().map(PassInput::as_input).collect();
-        let prelude = super::prelude(shader, self.version, &views, gl.caps().is_software && highp, clamps)?;
+        let prelude = super::prelude(shader, self.version, &views, (size, clamps), highp, false)?;
         let vertex = vertex(self.version, &views)?;
         let light = glam::DVec3::from(self.keys.light).normalize_or_zero().as_vec3().to_array();
         let mut programs = HashMap::new();
@@ -248,7 +251,7 @@ impl MeshPass {
         gl: &Gl,
         name: &str,
         (size, fourcc): (Size, Fourcc),
-        highp: bool,
+        optimize: Optimize,
     ) -> Result<(Framebuffer, Pass)> {
         let framebuffer =
             Framebuffer::new(gl, Texture::new(gl, size, &TextureOptions { fourcc, ..TextureOptions::default() })?)?;
@@ -261,7 +264,7 @@ impl MeshPass {
             convert: None,
         };
         let shader = self.straightens.then(|| Shader::parse("straight.frag", STRAIGHT)).transpose()?;
-        let pass = Pass::new(gl, name, shader.as_ref(), vec![picture], (size, fourcc), &[], highp)?;
+        let pass = Pass::new(gl, name, shader.as_ref(), vec![picture], (size, fourcc), &[], optimize)?;
         Ok((framebuffer, pass))
     }
 

@@ -8,7 +8,7 @@ use crate::gles::yuv::views_of_four;
 use crate::pipeline::description::{Filter, Step};
 use crate::pipeline::graph::{Feed, Kind};
 
-use super::Plan;
+use super::{Plan, Setting};
 
 /// What is known of the driver.
 #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ impl Plan {
                 lines.push("  between the parts: clamped to 0..1 and rounded to 8 bits, as a target would".into());
             }
             lines.push(format!("  precision: {}", self.precision(driver)));
+            lines.push(format!("  constants: {}", self.constants(index)));
             lines.push(format!("  {}", self.width(index, driver)));
             lines.push(format!("  target: {}", self.target(index)));
         }
@@ -108,6 +109,16 @@ impl Plan {
             (Some(_), true) => "as the shader says, highp where it says nothing",
             (None, true) => "highp throughout where the CPU draws, else as the shader says",
         }
+    }
+
+    fn constants(&self, pass: usize) -> String {
+        if !self.optimize.has(Step::Constants) {
+            return "none: the step \"constants\" is off".into();
+        }
+        let known = |setting: &&Setting| setting.parameter.is_none();
+        let uniforms = self.uniforms[pass].iter().filter(known).map(|setting| setting.uniform.name.as_str());
+        let sizes = if self.graph.passes[pass].inputs.is_empty() { "the target's size" } else { "all sizes" };
+        [sizes].into_iter().chain(uniforms).collect::<Vec<_>>().join(", ")
     }
 
     fn width(&self, pass: usize, driver: Option<&Known>) -> String {

@@ -20,11 +20,11 @@ use crate::fence::Fence;
 use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
-use crate::layout::Size;
+use crate::layout::{Constraints, Size};
 
-use super::super::description::{Filter, Rate};
+use super::super::description::{Filter, Optimize, Rate};
 use super::super::frames::FrameSet;
-use super::super::report::{Edge, Times};
+use super::super::report::{self, Edge, Times};
 use super::super::source::pace::Pacer;
 use super::super::source::{BRIEF, Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
@@ -119,6 +119,8 @@ impl<'scope> SourceFeed<'scope> {
             None => buffers[0].provenance().clone(),
         };
         let reason = reason.as_ref().map(Error::to_string).or(copied);
+        let (planes, buffer_bytes) =
+            report::layout_of(first.as_ref().map_or_else(|| &buffers[0], |lent| &lent.frame.buffer));
         let edge = Edge {
             name: source.name().to_owned(),
             picture: format!("{given} {}", info.size),
@@ -128,6 +130,8 @@ impl<'scope> SourceFeed<'scope> {
             allocator: provenance.allocator,
             allocator_reasons: provenance.reasons,
             buffers: lending.as_ref().map_or(buffers.len(), Lending::len),
+            planes,
+            buffer_bytes,
             imports: match &lending {
                 Some(lending) => lending.imported(),
                 None if zero_copy => buffers.len() as u64,
@@ -523,7 +527,7 @@ pub(super) fn draw_small(gl: &Gl, info: &Info, binding: InputBinding, textures: 
     let samplings = vec![nearest; textures.len()];
     let (color, size) = (info.color, info.size);
     let input = PassInput { name: "picture".into(), binding, color, size, samplings, convert: None };
-    let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], true)?;
+    let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], Optimize::ALL)?;
     let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
     target.bind(gl)?;
     pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0, step_seconds: 0.0 })?;
@@ -571,8 +575,9 @@ fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: u
     // Where the CPU draws it is busy with that: nothing is gained by reading or uploading further ahead.
     let is_software = gl.caps().is_software;
     let count = if is_software { count.min(2) } else { count };
-    let buffers =
-        (0..count).map(|_| tight_memory(job.device, info.size, info.fourcc)).collect::<Result<Vec<Buffer>>>()?;
+    let buffers = (0..count)
+        .map(|_| tight_memory(job.device, info.size, info.fourcc, Constraints::NONE))
+        .collect::<Result<Vec<Buffer>>>()?;
     Ok(Way { buffers, ..textures_way(gl, info, views, reason)? })
 }
 

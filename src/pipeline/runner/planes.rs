@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::gles::yuv::target::target_views;
 use crate::gles::{self, Framebuffer, Gl, PackRing, PlaneView, PlaneWay, PlaneWriter, Texture, TextureOptions};
-use crate::layout::Constraints;
+use crate::layout::{Constraints, Size};
 
 use super::super::sink::Shape;
 use super::target::tight_memory;
@@ -34,7 +34,7 @@ pub(super) struct Planes {
     views: Vec<PlaneView>,
     sets: Vec<Vec<Framebuffer>>,
     way: PlaneWay,
-    row: Vec<u8>,
+    rows: Rows,
 }
 
 impl Planes {
@@ -60,6 +60,7 @@ impl Planes {
         let request = Request::new(shape.size, shape.fourcc)
             .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ | Usage::VIDEO)
             .constrain(Constraints { stride_align_bytes: 4, ..Constraints::NONE })?
+            .constrain(shape.layout)?
             .only(kind)
             .require_dma_buf();
         let buffers = (0..count).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
@@ -86,7 +87,7 @@ impl Planes {
         let sets = sets(&views)?;
         // The picture is a texture of our own, whose components are in their places.
         let writer = PlaneWriter::new(gl, shape.fourcc, shape.size, shape.color, way, "rgba")?;
-        Ok(Self { writer, views, sets, way, row: Vec::new() })
+        Ok(Self { writer, views, sets, way, rows: Rows::default() })
     }
 
     pub(super) fn way(&self) -> PlaneWay {
@@ -102,9 +103,7 @@ impl Planes {
     /// Reads the planes of `set` back into memory of [`read_back_memory`].
     pub(super) fn read(&mut self, gl: &Gl, set: usize, map: &mut Map<'_>) -> Result<()> {
         for (plane, target) in self.sets[set].iter().enumerate() {
-            into_plane(&mut self.row, self.views[plane].size.pixels() as usize * 4, map.plane_mut(plane), |out| {
-                gles::read_pixels(gl, target, out)
-            })?;
+            self.rows.read(self.views[plane].size, map, plane, |out| gles::read_pixels(gl, target, out))?;
         }
         Ok(())
     }
@@ -122,9 +121,7 @@ impl Planes {
     /// Ends what the rings began.
     pub(super) fn finish(&mut self, gl: &Gl, rings: &mut [PackRing], map: &mut Map<'_>) -> Result<()> {
         for (plane, ring) in rings.iter_mut().enumerate() {
-            into_plane(&mut self.row, self.views[plane].size.pixels() as usize * 4, map.plane_mut(plane), |out| {
-                ring.finish(gl, out).map(|_| ())
-            })?;
+            self.rows.read(self.views[plane].size, map, plane, |out| ring.finish(gl, out).map(|_| ()))?;
         }
         Ok(())
     }
@@ -194,24 +191,36 @@ fn planes(gl: &Gl, buffer: &Buffer, views: &[PlaneView]) -> Result<Vec<Framebuff
 /// Memory for planes that are read back: rows of whole texels of four bytes.
 pub(super) fn read_back_memory(device: &Device, shape: &Shape) -> Result<Buffer> {
     match shape.fourcc.format()?.is_yuv() {
-        true => tight_memory(device, shape.size, shape.fourcc),
-        false => tight_memory(device, shape.size, Fourcc::ABGR8888),
+        true => tight_memory(device, shape.size, shape.fourcc, shape.layout),
+        false => tight_memory(device, shape.size, Fourcc::ABGR8888, shape.layout),
     }
 }
 
-/// Has `read` fill a plane; through `spare` where the plane's last row ends before its padding.
-fn into_plane(
-    spare: &mut Vec<u8>,
-    bytes: usize,
-    plane: &mut [u8],
-    read: impl FnOnce(&mut [u8]) -> Result<()>,
-) -> Result<()> {
-    if plane.len() == bytes {
-        return read(plane);
+/// Tight rows of texels of four bytes, on their way into memory whose rows are padded, or end before the last texel.
+#[derive(Default)]
+pub(super) struct Rows(Vec<u8>);
+
+impl Rows {
+    /// Has `read` fill a plane with `size` texels.
+    pub(super) fn read(
+        &mut self,
+        size: Size,
+        map: &mut Map<'_>,
+        plane: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let stride = map.layout().planes()[plane].stride_bytes as usize;
+        let (row, rows) = (size.width as usize * 4, size.height as usize);
+        let into = map.plane_mut(plane);
+        if into.len() == row * rows && stride == row {
+            return read(into);
+        }
+        self.0.resize(row * rows, 0);
+        read(&mut self.0)?;
+        for (into, from) in into.chunks_mut(stride).zip(self.0.chunks(row)) {
+            let length = into.len().min(row);
+            into[..length].copy_from_slice(&from[..length]);
+        }
+        Ok(())
     }
-    spare.resize(bytes, 0);
-    read(spare)?;
-    let length = plane.len();
-    plane.copy_from_slice(&spare[..length]);
-    Ok(())
 }

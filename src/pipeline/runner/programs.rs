@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{Gl, InputBinding};
 
-use super::super::description::{Filter, Step};
+use super::super::description::Filter;
 use super::super::graph::Feed;
 use super::super::parameters::ParameterSet;
 #[cfg(feature = "mesh")]
@@ -154,7 +154,7 @@ fn mesh(
         target: (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?),
         values: &plan.uniforms[index],
         clear: node.clear.unwrap_or([0.0; 4]),
-        highp: plan.optimize.has(Step::Precision),
+        optimize: plan.optimize,
     };
     // Shaders have places of their own; the rest is about the key.
     MeshPass::new(gl, options).map_err(|error| match error.kind() {
@@ -221,6 +221,5 @@ pub(super) fn input(
 pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<Pass> {
     let node = &plan.graph.passes[index];
     let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
-    let highp = plan.optimize.has(Step::Precision);
-    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], highp)
+    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], plan.optimize)
 }

@@ -6,7 +6,6 @@
 use crate::error::{Error, Result};
 use crate::gles::{Framebuffer, Gl, Texture};
 
-use super::super::description::Step;
 use super::super::graph::{Enable, Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
 #[cfg(feature = "mesh")]
@@ -60,8 +59,7 @@ impl Stage {
                     pass::samplings(gl, None, name, node.filter, (own_size == size, false), &planes, node.wrap);
                 let convert = plan.conversion(*from);
                 let first = PassInput { name: "picture".into(), binding, color, size: own_size, samplings, convert };
-                let highp = plan.optimize.has(Step::Precision);
-                Some(Pass::new(gl, &node.name, None, vec![first], (size, fourcc), &[], highp)?)
+                Some(Pass::new(gl, &node.name, None, vec![first], (size, fourcc), &[], plan.optimize)?)
             }
             _ => None,
         };

@@ -22,9 +22,9 @@ use crate::gles::{self, Framebuffer, Gl, InputBinding, Mark, PackRing, Texture, 
 use crate::layout::{Constraints, Size};
 
 use super::super::plan::Plan;
-use super::super::report::Edge;
+use super::super::report::{self, Edge};
 use super::super::sink::Shape;
-use super::planes::{Planes, drawn_format, read_back_memory};
+use super::planes::{Planes, Rows, drawn_format, read_back_memory};
 use super::trial::Role;
 use super::{BUFFERS, Job};
 
@@ -54,7 +54,8 @@ pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
             }
             // Without a node and without udmabuf the CPU draws.
             for _ in 0..read_back_buffers(&shape, true) {
-                let buffer = read_back_memory(device, &shape)?;
+                let name = &plan.graph.passes[sink.pass].name;
+                let buffer = read_back_memory(device, &shape).map_err(|error| error.in_context(name))?;
                 buffer.populate()?;
                 buffers.push(buffer);
             }
@@ -80,12 +81,13 @@ fn read_back_buffers(shape: &Shape, is_software: bool) -> usize {
     no_more_than_frames(shape, if is_software { 2 } else { BUFFERS } + shape.held)
 }
 
-/// Memory for the CPU alone, without padding (rows of YUV planes: to four bytes): what uploads and read-back like best.
-pub(super) fn tight_memory(device: &Device, size: Size, fourcc: Fourcc) -> Result<Buffer> {
+/// Memory for the CPU alone, without padding (rows of YUV planes: to four bytes) but for what is wanted: what uploads and
+/// read-back like best.
+pub(super) fn tight_memory(device: &Device, size: Size, fourcc: Fourcc, wanted: Constraints) -> Result<Buffer> {
     let request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE);
     // Planes are read back as texels of four bytes.
     let stride_align_bytes = if fourcc.format()?.is_yuv() { 4 } else { 1 };
-    let request = request.constrain(Constraints { stride_align_bytes, ..Constraints::NONE })?;
+    let request = request.constrain(Constraints { stride_align_bytes, ..Constraints::NONE })?.constrain(wanted)?;
     let memfd = device.allocators(AllocatorKind::Memfd)?;
     let memfd = memfd.first().ok_or_else(|| Error::unsupported("memfd", "this machine has no memory files"))?;
     memfd.allocate(&request)
@@ -169,6 +171,7 @@ pub(super) struct Target {
     /// What keeps the memory of the last picture, where it will be the frame before.
     lease: Option<Arc<Lease>>,
     out: Out,
+    rows: Rows,
     edge: Option<Edge>,
 }
 
@@ -216,7 +219,7 @@ impl Target {
         // The first frame is drawn into the first framebuffer.
         let turn = framebuffers.len().saturating_sub(1);
         let framebuffers = framebuffers.into_iter().map(Rc::new).collect();
-        Self { framebuffers, planes, current: 0, turn, previous: None, lease: None, out, edge }
+        Self { framebuffers, planes, current: 0, turn, previous: None, lease: None, out, rows: Rows::default(), edge }
     }
 
     fn make(
@@ -269,7 +272,7 @@ impl Target {
                 let mut memory = memory;
                 let caps = gl.caps();
                 for _ in memory.len()..read_back_buffers(shape, caps.is_software) {
-                    memory.push(read_back_memory(job.device, shape)?);
+                    memory.push(read_back_memory(job.device, shape).map_err(|error| error.in_context(name))?);
                 }
                 describe(&mut edge, &memory);
                 let circle = Circle::new(memory);
@@ -433,7 +436,10 @@ impl Target {
                     let Some((frame, framebuffer)) = pending.pop_front() else { return Ok(deliveries) };
                     match &mut self.planes {
                         Some(planes) => planes.read(gl, framebuffer, &mut map)?,
-                        None => gles::read_pixels(gl, &self.framebuffers[framebuffer], map.plane_mut(0))?,
+                        None => {
+                            let from = &self.framebuffers[framebuffer];
+                            self.rows.read(from.size(), &mut map, 0, |out| gles::read_pixels(gl, from, out))?;
+                        }
                     }
                     frame
                 }
@@ -441,7 +447,10 @@ impl Target {
                     let Some(frame) = pending.pop_front() else { return Ok(deliveries) };
                     match &mut self.planes {
                         Some(planes) => planes.finish(gl, rings, &mut map)?,
-                        None => drop(rings[0].finish(gl, map.plane_mut(0))?),
+                        None => {
+                            let size = self.framebuffers[0].size();
+                            self.rows.read(size, &mut map, 0, |out| rings[0].finish(gl, out).map(|_| ()))?;
+                        }
                     }
                     frame
                 }
@@ -497,6 +506,7 @@ fn describe(edge: &mut Edge, buffers: &[Buffer]) {
     if let Some(first) = buffers.first() {
         edge.allocator = first.provenance().allocator.clone();
         edge.allocator_reasons = first.provenance().reasons.clone();
+        (edge.planes, edge.buffer_bytes) = report::layout_of(first);
     }
 }
 
@@ -539,6 +549,7 @@ pub(super) fn import_kind(
     }
     let request = Request::new(shape.size, shape.fourcc)
         .usage(Usage::RENDER | Usage::SAMPLE | Usage::CPU_READ)
+        .constrain(shape.layout)?
         .only(kind)
         .require_dma_buf();
     let buffers = (0..buffers_for(shape) + kept).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;

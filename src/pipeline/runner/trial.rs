@@ -20,7 +20,7 @@ use crate::egl::{Context, Display};
 use crate::error::{Error, Result};
 use crate::format::{Fourcc, Modifier};
 use crate::gles::Gl;
-use crate::layout::{Layout, PlaneLayout, Size};
+use crate::layout::{Constraints, Layout, PlaneLayout, Size};
 use crate::sys;
 
 use super::super::description::Rate;
@@ -98,11 +98,11 @@ impl std::fmt::Display for Trial {
 /// One way to import memory of another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedTrial {
-    /// As [`Trial::driver`].
+    /// The driver and the kernel below it, for people and as a key.
     pub driver: String,
-    /// As [`Trial::platform`].
+    /// The platform of the display.
     pub platform: EglPlatform,
-    /// As [`Trial::node`].
+    /// The node that the display draws on, where it has one.
     pub node: Option<PathBuf>,
     /// What the memory is for.
     pub role: Role,
@@ -270,7 +270,8 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
         }
         Role::Target => {
             let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
-            let shape = Shape { size, fourcc, color, rate: Rate::DEFAULT, frames: Some(1), held: 0 };
+            let shape =
+                Shape { size, fourcc, color, rate: Rate::DEFAULT, frames: Some(1), held: 0, layout: Constraints::NONE };
             target::import_kind(&gl, device, &shape, 0, allocator, || Ok(())).map(|_| ())
         }
     }
