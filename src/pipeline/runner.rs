@@ -43,7 +43,7 @@ mod times;
 pub mod trial;
 
 use deliver::SinkThread;
-use feed::SourceFeed;
+use feed::{SourceFeed, Taken};
 use live::Live;
 use target::Target;
 use times::PassTimes;
@@ -314,8 +314,11 @@ impl<'a> Job<'a> {
                 break;
             }
             let mut ended = false;
+            let mut rebound = false;
             for feed in &mut feeds {
-                ended |= !feed.next(gl, frame)?;
+                let taken = feed.next(gl, frame)?;
+                ended |= taken == Taken::End;
+                rebound |= taken == Taken::Rebound;
             }
             if ended {
                 // A source stops too where the run is stopped.
@@ -324,6 +327,13 @@ impl<'a> Job<'a> {
                 }
                 interrupted = self.stop.load(Ordering::Relaxed);
                 break;
+            }
+            if rebound {
+                let again = programs::compile_again(gl, &plan, &feeds);
+                stages = again.map_err(|error| with_place(self.description, error))?;
+                // New programs have no values yet.
+                seen = u64::MAX;
+                gl.collect();
             }
             if let Some(edit) = live.take_edit() {
                 let result = programs::recompile(gl, &mut plan, &feeds, edit, &mut stages);

@@ -21,11 +21,14 @@ pub mod journal;
 pub mod output;
 mod pixels;
 pub mod raw;
+mod shared;
 pub mod stills;
 pub mod unixfd;
 pub mod y4m;
 
 pub use journal::Journal;
+use shared::SharedKeys;
+pub(super) use shared::patience;
 use stills::{Encoding, StillsWriter};
 
 /// Pictures that may wait where the description says nothing.
@@ -169,12 +172,10 @@ impl Plan {
                 )
             })?,
         };
+        SharedKeys { description, name, sink }.check_kind(kind)?;
         let share = match kind {
             SinkKind::Unixfd => Some(unixfd::Share::new(description, name, sink)?),
-            _ => {
-                unixfd::Share::check_absent(description, name, sink)?;
-                None
-            }
+            _ => None,
         };
         match (kind, file) {
             (SinkKind::Unixfd, Some(file)) => {

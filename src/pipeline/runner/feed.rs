@@ -47,6 +47,17 @@ enum Filled {
     Lent(Lent),
 }
 
+/// What a source has for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Its picture.
+    Frame,
+    /// Its picture, which shaders have to read in another way than those before: they are compiled anew.
+    Rebound,
+    /// Nothing more.
+    End,
+}
+
 /// The source's thread, and the textures that show what it reads.
 pub(super) struct SourceFeed<'scope> {
     info: Info,
@@ -58,6 +69,8 @@ pub(super) struct SourceFeed<'scope> {
     /// for a draw.
     textures: Vec<Vec<Texture>>,
     zero_copy: bool,
+    /// Nothing may be copied.
+    required: bool,
     /// Pictures come in memory of somebody else's.
     lending: Option<Lending>,
     /// Set in `textures` of the current frame.
@@ -165,6 +178,7 @@ impl<'scope> SourceFeed<'scope> {
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy,
+            required: job.require,
             lending,
             info,
             edge,
@@ -183,22 +197,22 @@ impl<'scope> SourceFeed<'scope> {
         })
     }
 
-    /// Takes the picture of the next frame; `false` at the source's end.
-    pub(super) fn next(&mut self, gl: &Gl, frame: u64) -> Result<bool> {
+    /// Takes the picture of the next frame.
+    pub(super) fn next(&mut self, gl: &Gl, frame: u64) -> Result<Taken> {
         if self.info.still && self.seen {
-            return Ok(true);
+            return Ok(Taken::Frame);
         }
-        let Some(filled) = &self.filled else { return Ok(false) };
-        let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(false) };
+        let Some(filled) = &self.filled else { return Ok(Taken::End) };
+        let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(Taken::End) };
         let slot = match slot? {
             Filled::Slot(slot) => slot,
-            Filled::Lent(lent) => return self.next_lent(gl, frame, lent).map(|()| true),
+            Filled::Lent(lent) => return self.next_lent(gl, frame, lent),
         };
         self.seen = true;
         self.edge.pictures += 1;
         if self.zero_copy {
             (self.current, self.held) = (slot, Some(slot));
-            return Ok(true);
+            return Ok(Taken::Frame);
         }
         self.current = (frame % self.textures.len() as u64) as usize;
         let begun = std::time::Instant::now();
@@ -212,21 +226,38 @@ impl<'scope> SourceFeed<'scope> {
         self.edge.transfer.add(begun.elapsed());
         self.held = Some(slot);
         self.give_back(None);
-        Ok(true)
+        Ok(Taken::Frame)
     }
 
-    fn next_lent(&mut self, gl: &Gl, frame: u64, lent: Lent) -> Result<()> {
+    fn next_lent(&mut self, gl: &Gl, frame: u64, lent: Lent) -> Result<Taken> {
         self.edge.pictures += 1;
-        let Some(lending) = &mut self.lending else { return Ok(()) };
+        let Some(lending) = &mut self.lending else { return Ok(Taken::Frame) };
         let begun = std::time::Instant::now();
+        let mut taken = Taken::Frame;
+        match lending.import(gl, &self.info, &self.views, &lent) {
+            Ok(()) => {}
+            Err(reason) if reason.kind() == ErrorKind::Unsupported && !self.required => {
+                // From here on pictures are uploaded: what follows may be of the same kind.
+                tracing::warn!(source = self.edge.name, frame, "pictures are copied from here on: {reason}");
+                (self.edge.path, self.edge.reason) = ("copy".into(), Some(format!("from frame {frame} on: {reason}")));
+                let way = textures_way(gl, &self.info, &self.views, reason)?;
+                self.edge.binding = way.how.into();
+                if way.binding != self.binding {
+                    taken = Taken::Rebound;
+                }
+                (self.textures, self.binding, self.zero_copy) = (way.textures, way.binding, false);
+                *lending = Lending::uploads_after(lending.imported());
+            }
+            Err(reason) => return Err(reason),
+        }
         self.current = (frame % self.textures.len().max(1) as u64) as usize;
         let uploaded = self.textures.get(self.current).map_or(&[][..], Vec::as_slice);
-        lending.next(gl, &self.info, &self.views, lent, uploaded)?;
+        lending.next(gl, &self.views, lent, uploaded)?;
         (self.edge.buffers, self.edge.imports) = (lending.len(), lending.imported());
         if !lending.is_zero_copy() {
             self.edge.transfer.add(begun.elapsed());
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// The current frame's textures.

@@ -75,6 +75,11 @@ pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Res
     }
 }
 
+/// Compiles every pass of a run that goes on, since a source is read in another way. The passes stay those that they are.
+pub(super) fn compile_again(gl: &Gl, plan: &Plan, feeds: &[SourceFeed<'_>]) -> Result<Vec<Stage>> {
+    (0..plan.graph.passes.len()).map(|index| Stage::new(gl, plan, index, |feed| sampled(plan, feeds, feed))).collect()
+}
+
 /// Compiles the passes whose shaders an edit has changed, and gives the others their values. Names of those that were
 /// compiled, and the edit's parameters; where one does not compile, everything stays as it was. Only for plans whose
 /// passes are those of the description (neither fused nor four wide).

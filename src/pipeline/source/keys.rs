@@ -34,12 +34,17 @@ pub(super) fn reader(
     opening: Opening<'_>,
 ) -> Result<Box<dyn Reader>> {
     let keys = Keys { description, name, source, opening };
-    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
-        return keys.unixfd();
+    match source.kind.as_ref().map(|kind| *kind.get_ref()) {
+        Some(SourceKind::Unixfd) => return keys.unixfd(),
+        _ => {}
     }
-    if let Some(socket) = &source.socket {
-        let error = keys.error("socket", "this key is for kind = \"unixfd\"", socket.span());
-        return Err(error.with_hint("add kind = \"unixfd\""));
+    let of_processes = [
+        ("socket", "unixfd", source.socket.as_ref().map(|value| value.span())),
+        ("patience", "unixfd", source.patience.as_ref().map(|value| value.span())),
+    ];
+    if let Some((key, kind, span)) = of_processes.into_iter().find_map(|(key, kind, span)| Some((key, kind, span?))) {
+        let error = keys.error(key, format!("this key is for kind = \"{kind}\""), span);
+        return Err(error.with_hint(format!("add kind = \"{kind}\"")));
     }
     match source.pattern.is_some() {
         true => keys.pattern(),
@@ -97,8 +102,9 @@ impl Keys<'_> {
         self.source.range.is_some().then_some("range").or(self.source.r#loop.then_some("loop"))
     }
 
-    fn unixfd(&self) -> Result<Box<dyn Reader>> {
-        let (description, source) = (self.description, self.source);
+    /// What frames of another process have no use for.
+    fn refuse_of_files(&self) -> Result<()> {
+        let source = self.source;
         let others = [
             ("file", source.file.as_ref().map(|value| value.span())),
             ("pattern", source.pattern.as_ref().map(|value| value.span())),
@@ -111,10 +117,23 @@ impl Keys<'_> {
         if let Some(pace) = &source.pace {
             return Err(self.error("pace", "frames come when the producer sends them", pace.span()));
         }
-        let place = name_span(description, self.name);
+        let place = name_span(self.description, self.name);
         if let Some(wrong) = self.part() {
             return Err(self.error(wrong, "frames from a process come once", place));
         }
+        Ok(())
+    }
+
+    fn patience(&self) -> Result<Option<std::time::Duration>> {
+        let key = format!("source.{}.patience", self.name);
+        super::super::sink::patience(self.description, &key, &self.source.patience)
+    }
+
+    fn unixfd(&self) -> Result<Box<dyn Reader>> {
+        self.refuse_of_files()?;
+        let (description, source) = (self.description, self.source);
+        let place = name_span(description, self.name);
+        let patience = self.patience()?;
         let Some(socket) = &source.socket else {
             let error = self.error("socket", "missing: this kind takes frames from a socket", place);
             return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
@@ -128,7 +147,7 @@ impl Keys<'_> {
         }
         let options =
             crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        let reader = unixfd::SocketReader::open(&address, options, self.stop());
+        let reader = unixfd::SocketReader::open(&address, options, patience, self.stop());
         Ok(Box::new(reader.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error,
             _ => failed(error),
@@ -216,7 +235,7 @@ impl Keys<'_> {
             SourceKind::Image => self.images(folder, file.get_ref(), (stream, look)),
             SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
             // Opened above.
-            SourceKind::Unixfd => Err(Error::failed("unixfd", "a source without its socket")),
+            SourceKind::Unixfd => Err(Error::failed("source", "a process that is no file")),
             SourceKind::Raw => self.raw(&path, look),
         }
     }

@@ -6,21 +6,19 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::buffer::{Access, Map};
+use crate::buffer::Map;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::{Fence, Timeline};
-use crate::format::Modifier;
 use crate::layout::Layout;
 use crate::share::unixfd::Address;
 use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
 use super::super::description::Rate;
+use super::lent::{self, HANG};
 use super::{BRIEF, Info, Lease, Lent, Reader, Stop};
 
-/// How long the producer has to say what its frames are.
-const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
-/// Longer is a hang of the producer's GPU.
-const HANG: Duration = Duration::from_secs(10);
+/// How long the producer has to say what its frames are, where the description says nothing.
+pub(super) const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
 
 /// Takes frames from a server.
 pub struct SocketReader {
@@ -32,12 +30,12 @@ pub struct SocketReader {
 }
 
 impl SocketReader {
-    /// Connects and waits until the producer has said what its frames are; with `reconnect`, until `stop` is set.
+    /// Connects and waits until the producer has said what its frames are; no longer than `patience`, or until `stop` is set.
     ///
     /// # Errors
     /// `NotFound` where nobody serves the socket; `Timeout` where the producer says nothing; `Interrupted`.
-    pub fn open(address: &Address, options: Options, stop: &Stop) -> Result<Self> {
-        let patience = if options.reconnect { Duration::MAX } else { WAIT_FOR_CAPS };
+    pub fn open(address: &Address, options: Options, patience: Option<Duration>, stop: &Stop) -> Result<Self> {
+        let patience = patience.unwrap_or(if options.reconnect { Duration::MAX } else { WAIT_FOR_CAPS });
         let mut client = Client::connect(address, Options { timelines: Timeline::find_node(), ..options })?;
         let since = Instant::now();
         let mut known = false;
@@ -51,9 +49,10 @@ impl SocketReader {
         let Some(caps) = client.caps().copied().filter(|_| known) else {
             let detail = match client.has_ended() {
                 true => format!("{address}: the stream ended before the producer had said what its frames are"),
-                false => format!("{address}: the producer does not say what its frames are, after {WAIT_FOR_CAPS:?}"),
+                false => format!("{address}: the producer does not say what its frames are, after {patience:?}"),
             };
-            return Err(Error::new(ErrorKind::Timeout, "unixfd", detail).with_hint("start the producer's pipeline"));
+            return Err(Error::new(ErrorKind::Timeout, "unixfd", detail)
+                .with_hint("start the producer's pipeline, or raise patience"));
         };
         let rate = caps.rate.map(|(numerator, denominator)| Rate { numerator, denominator });
         let info = Info { size: caps.size, fourcc: caps.fourcc, color: caps.color, rate, frames: None, still: false };
@@ -121,28 +120,7 @@ impl Reader for SocketReader {
 
     fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
         let Some(Received { frame, lease, .. }) = self.take()? else { return Ok(false) };
-        let from = frame.buffer.layout();
-        if !matches!(from.modifier, Modifier::LINEAR | Modifier::INVALID) {
-            let detail =
-                format!("{}: frames with modifier {}: only linear ones are copied", self.address, from.modifier);
-            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
-        }
-        if let Some(fence) = &frame.fence {
-            Fence::wait(fence, Some(HANG))?;
-        }
-        let map = frame.buffer.map(Access::Read)?;
-        for (index, plane) in layout.planes().iter().enumerate() {
-            let bytes = into.plane_mut(index);
-            if plane.stride_bytes == from.planes()[index].stride_bytes {
-                bytes.copy_from_slice(map.plane(index));
-                continue;
-            }
-            for row in 0..layout.rows(index) {
-                let source = map.row(index, row);
-                bytes[plane.stride_bytes as usize * row as usize..][..source.len()].copy_from_slice(source);
-            }
-        }
-        drop(map);
+        lent::copy("unixfd", &self.address, &frame, layout, into)?;
         drop(lease);
         Ok(true)
     }

@@ -1,0 +1,91 @@
+//! Where pictures go: the keys of a sink.
+//!
+//! In: TOML. Out: [`Sink`], whose values are well-formed by themselves. Not here: whether they fit together (`sink`).
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ColorKeys, Spanned};
+
+/// Where pictures go.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sink {
+    /// The pass (or source) whose pictures are taken.
+    pub input: Spanned<String>,
+    /// The file, relative to the current directory; `%04d` becomes the frame's number, `-` is standard output. Files are
+    /// written aside and renamed when they are whole. Default: none, where `kind` is `"null"`.
+    pub file: Option<Spanned<PathBuf>>,
+    /// What is written. Default: by the file's extension.
+    pub kind: Option<Spanned<SinkKind>>,
+    /// `unixfd`: where frames are served, a path (relative to the current directory) or `@name` for an abstract name.
+    pub socket: Option<Spanned<String>>,
+    /// `unixfd`: permission bits of the socket's file. Default: 0o600, this user alone.
+    pub mode: Option<Spanned<u32>>,
+    /// `unixfd`: group of the socket's file, by name or number. Default: this user's.
+    pub group: Option<Spanned<String>>,
+    /// `unixfd`: who may connect, as `"user:NAME"` or `"group:NAME"` (a primary group), numbers too.
+    /// Default: whoever `mode` lets in; for abstract names this user and root.
+    #[serde(default)]
+    pub allow: Vec<Spanned<String>>,
+    /// `unixfd`: frames that one client may hold or have coming, 1 to 64; `when-full` says what happens beyond.
+    /// Unit: frames. Default: 2.
+    pub max_in_flight: Option<Spanned<u64>>,
+    /// `unixfd`: how long `when-full = "block"` waits for a client that gives nothing back, which is then let go.
+    /// Unit: seconds. Default: 10.
+    pub patience: Option<Spanned<f64>>,
+    /// `unixfd`: clients at one time, 1 to 64; each may hold `max-in-flight` buffers. Default: 4.
+    pub max_clients: Option<Spanned<u64>>,
+    /// `unixfd`: the first frame waits for so many clients, for a minute at most. Default: it waits for none.
+    pub wait_for: Option<Spanned<u64>>,
+    /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
+    pub every: Option<Spanned<u64>>,
+    /// What happens with a picture that comes while `queue` others wait for this sink. Files of a job (`--shard`,
+    /// `--resume`, `--job`) take every frame: there only `"block"` may stand.
+    /// Default: `"block"`.
+    pub when_full: Option<Spanned<WhenFull>>,
+    /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
+    pub queue: Option<Spanned<u64>>,
+    /// JPEG: 1 (small) to 100 (close to the picture). Default: 90.
+    pub quality: Option<Spanned<u64>>,
+    /// y4m: matrix, range and siting of the file. Default: BT.601 up to 720x576, else BT.709; limited; left.
+    #[serde(default)]
+    pub color: ColorKeys,
+}
+
+/// What a sink writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SinkKind {
+    /// PNG, one file per frame or one in all.
+    Png,
+    /// JPEG, one file per frame or one in all; alpha is left out.
+    Jpeg,
+    /// Animated PNG: all frames in one file, which repeats without end.
+    Apng,
+    /// The bytes of each frame, one after the other.
+    Raw,
+    /// YUV4MPEG2, 4:2:0.
+    Y4m,
+    /// Nothing: for timing.
+    Null,
+    /// Frames for other processes, over `socket`: GStreamer's `unixfdsrc` and this command's source take them.
+    Unixfd,
+}
+
+/// What happens with a picture that comes while a sink is busy and its queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The run waits for the sink: every picture is written.
+    #[default]
+    Block,
+    /// The picture that has waited longest is let go: the sink stays near the present. Dropped pictures are counted.
+    DropOldest,
+    /// The picture that came is let go: the sink works off what it has. Dropped pictures are counted.
+    DropNewest,
+}
