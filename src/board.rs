@@ -8,15 +8,46 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub use facts::{Encode, Fault, Limits, Measured};
+
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
 use crate::layout::Constraints;
 
+mod facts;
+
+/// The files of these names.
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../board-configs/", $name, ".toml")))),*]
+    };
+}
+
 /// The board files shipped with the crate: (file name without `.toml`, text).
-const SHIPPED: &[(&str, &str)] = &[("generic", include_str!("../board-configs/generic.toml"))];
+const SHIPPED: &[(&str, &str)] = shipped![
+    "allwinner-lima",
+    "allwinner-mali",
+    "amlogic-g12",
+    "amlogic-lima",
+    "generic",
+    "mediatek",
+    "nvidia-headless",
+    "qemu-virt",
+    "raspberry-pi",
+    "rockchip-mali",
+    "rockchip-rk3288",
+    "rockchip-rk3399",
+    "rockchip-rk356x",
+    "rockchip-rk3588",
+    "zynqmp-lima",
+    "zynqmp-mali",
+];
 
 /// Where the kernel says which board this is: NUL-separated strings.
 const COMPATIBLE: &str = "/proc/device-tree/compatible";
+
+/// Where the kernel lists DRM nodes.
+const DRM_CLASS: &str = "/sys/class/drm";
 
 /// Facts about one board.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,15 +67,82 @@ pub struct Board {
     /// How to allocate.
     #[serde(default)]
     pub allocate: Allocate,
+    /// Video encoders.
+    #[serde(default)]
+    pub encode: Encode,
+    /// Numbers of the GPU.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Who measured these facts.
+    pub measured: Option<Measured>,
+    /// What is known to go wrong.
+    #[serde(default)]
+    pub fault: Vec<Fault>,
 }
 
-/// How a board is recognised: any entry that is found on the machine is a match.
+/// How a board is recognised: every list that is not empty must have an entry that is found on the machine.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Matches {
     /// Strings of `/proc/device-tree/compatible`.
-    #[serde(default)]
     pub compatible: Vec<String>,
+    /// Kernel drivers of DRM nodes.
+    pub drm_drivers: Vec<String>,
+    /// Parts of `GL_RENDERER`; left out of account where no driver has been asked.
+    pub gl_renderer: Vec<String>,
+}
+
+/// What a machine says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// Strings of `/proc/device-tree/compatible`.
+    pub compatible: Vec<String>,
+    /// Kernel drivers of its DRM nodes.
+    pub drm_drivers: Vec<String>,
+    /// `GL_RENDERER`, where a driver has been asked.
+    pub gl_renderer: Option<String>,
+}
+
+impl Machine {
+    /// This machine, without its GL driver. Reads what the kernel says; opens no node.
+    pub fn this() -> Self {
+        let compatible = std::fs::read(COMPATIBLE).unwrap_or_default();
+        let strings = compatible.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        let mut drm_drivers = Vec::new();
+        for entry in std::fs::read_dir(DRM_CLASS).into_iter().flatten().flatten() {
+            let driver = std::fs::read_link(entry.path().join("device/driver"));
+            let name = driver.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+            drm_drivers.extend(name.filter(|name| !drm_drivers.contains(name)));
+        }
+        Self {
+            compatible: strings.map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
+            drm_drivers,
+            gl_renderer: None,
+        }
+    }
+}
+
+impl Matches {
+    /// How well it fits: 0 where it does not, else more for each list, most for the device tree.
+    pub fn fits(&self, machine: &Machine) -> u32 {
+        let has = |list: &[String], name: &String| list.contains(name);
+        let renderer = machine.gl_renderer.as_deref().unwrap_or_default();
+        let mut score = 0;
+        for (wanted, weight, found) in [
+            (&self.compatible, 4, self.compatible.iter().any(|name| has(&machine.compatible, name))),
+            (&self.drm_drivers, 2, self.drm_drivers.iter().any(|name| has(&machine.drm_drivers, name))),
+            (&self.gl_renderer, 1, self.gl_renderer.iter().any(|part| renderer.contains(part.as_str()))),
+        ] {
+            if wanted.is_empty() || (weight == 1 && machine.gl_renderer.is_none()) {
+                continue;
+            }
+            if !found {
+                return 0;
+            }
+            score += weight;
+        }
+        score
+    }
 }
 
 /// Which DRM nodes to use. A node is a path (`/dev/dri/card0`) or a driver's name (`rockchip`).
@@ -214,21 +312,42 @@ impl Allocate {
 }
 
 impl Board {
-    /// The shipped board whose `compatible` this machine has, else the generic one.
+    /// The shipped board that fits this machine best, by its device tree and its DRM drivers, else the generic one.
     ///
     /// # Errors
     /// `Config` where a shipped file is broken (a test holds that none is).
     pub fn detect() -> Result<Self> {
-        let compatible = std::fs::read(COMPATIBLE).unwrap_or_default();
-        let mine: Vec<&str> =
-            compatible.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()).collect();
-        for (name, text) in SHIPPED {
-            let board = Self::parse(Path::new(&format!("{name}.toml")), text)?;
-            if board.matches.compatible.iter().any(|name| mine.contains(&name.as_str())) {
-                return Ok(board);
+        Ok(Self::fitting(&Machine::this())?.map_or_else(Self::generic, |(_, board)| board))
+    }
+
+    /// The shipped board that fits `machine` best, with its name.
+    ///
+    /// # Errors
+    /// As [`Board::detect`].
+    pub fn fitting(machine: &Machine) -> Result<Option<(&'static str, Self)>> {
+        let mut best: Option<(u32, &'static str, Self)> = None;
+        for (name, board) in Self::shipped()? {
+            let score = board.matches.fits(machine);
+            if score > best.as_ref().map_or(0, |best| best.0) {
+                best = Some((score, name, board));
             }
         }
-        Ok(Self::generic())
+        Ok(best.map(|(_, name, board)| (name, board)))
+    }
+
+    /// Every shipped board with its name.
+    ///
+    /// # Errors
+    /// As [`Board::detect`].
+    pub fn shipped() -> Result<Vec<(&'static str, Self)>> {
+        let parse =
+            |(name, text): &(&'static str, &str)| Ok((*name, Self::parse(Path::new(&format!("{name}.toml")), text)?));
+        SHIPPED.iter().map(parse).collect()
+    }
+
+    /// The text of a shipped board.
+    pub fn text(name: &str) -> Option<&'static str> {
+        SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
     /// The board that assumes nothing.
@@ -239,6 +358,10 @@ impl Board {
             drm: Drm::default(),
             egl: Egl::default(),
             allocate: Allocate::default(),
+            encode: Encode::default(),
+            limits: Limits::default(),
+            measured: None,
+            fault: Vec::new(),
         }
     }
 
@@ -308,6 +431,28 @@ mod tests {
             Board::open(name).unwrap();
         }
         assert_eq!(format!("{:?}", Board::open("generic").unwrap()), format!("{:?}", Board::generic()));
+    }
+
+    #[test]
+    fn the_board_with_most_in_common_fits_best() {
+        let matches = |compatible: &[&str], drivers: &[&str]| Matches {
+            compatible: compatible.iter().map(|name| name.to_string()).collect(),
+            drm_drivers: drivers.iter().map(|name| name.to_string()).collect(),
+            gl_renderer: vec!["Mali-400".into()],
+        };
+        let machine = |renderer: Option<&str>| Machine {
+            compatible: vec!["xlnx,zynqmp-zcu102".into(), "xlnx,zynqmp".into()],
+            drm_drivers: vec!["xlnx".into(), "lima".into()],
+            gl_renderer: renderer.map(str::to_owned),
+        };
+        let plain = matches(&["xlnx,zynqmp"], &[]);
+        let lima = matches(&["xlnx,zynqmp"], &["lima"]);
+        assert!(lima.fits(&machine(None)) > plain.fits(&machine(None)) && plain.fits(&machine(None)) > 0);
+        assert_eq!(matches(&["xlnx,zynqmp"], &["panfrost"]).fits(&machine(None)), 0);
+        assert_eq!(matches(&["rockchip,rk3399"], &["lima"]).fits(&machine(None)), 0);
+        assert!(lima.fits(&machine(Some("Mali-400 MP"))) > lima.fits(&machine(None)));
+        assert_eq!(lima.fits(&machine(Some("Mali-G52"))), 0);
+        assert_eq!(Matches::default().fits(&machine(None)), 0);
     }
 
     #[test]

@@ -11,15 +11,18 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 use darkframe::error::{Error, ErrorKind};
 
+mod boards;
 mod check;
 mod control;
 mod diagnostic;
+mod doctor;
 mod merge;
 mod metrics;
 mod probe;
 mod prove;
 mod run;
 mod schema;
+mod selftest;
 mod summary;
 mod watch;
 
@@ -51,9 +54,18 @@ enum Command {
     Schema(schema::Arguments),
     /// Look at this machine: nodes, heaps, EGL platforms, extensions, formats, limits.
     Probe(probe::Arguments),
+    /// Say why an import fails and what to change: replays it in variants, and holds its numbers against drivers' rules.
+    Doctor(doctor::Arguments),
+    /// Board files: which there are, what is in one, and which fits this machine.
+    Boards(boards::Arguments),
+    /// Prove by pixels what this machine's drivers do: every memory, format, fence and limit, each in a process of its own.
+    Selftest(selftest::Arguments),
     /// Internal: carries out the imports that `run` asks for, in a process that may crash.
     #[command(hide = true)]
     ProveImport(prove::Arguments),
+    /// Internal: carries out the cases of `selftest`, in a process that may crash.
+    #[command(hide = true)]
+    SelftestWorker(selftest::worker::Arguments),
 }
 
 /// What every command may ask.
@@ -77,6 +89,10 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::ProveImport(arguments) => prove::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Boards(arguments) => boards::run(arguments),
+        Command::Selftest(arguments) => selftest::run(arguments, output),
+        Command::SelftestWorker(arguments) => selftest::worker::run(arguments),
     };
     match result {
         Ok(code) => code,
@@ -94,7 +110,8 @@ fn exit_code(error: &Error) -> ExitCode {
 }
 
 fn start_log(verbose: u8, output: Output) {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::prelude::*;
     let level = match (output.quiet, verbose) {
         (true, _) => "error",
         (_, 0) => "darkframe=warn",
@@ -102,10 +119,12 @@ fn start_log(verbose: u8, output: Output) {
         (_, 2) => "darkframe=debug",
         (_, _) => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let parse = |text: &str| text.parse::<Targets>().ok();
+    let filter =
+        std::env::var("RUST_LOG").ok().and_then(|text| parse(&text)).or_else(|| parse(level)).unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(output.terminal);
     // A second logger cannot be there yet; if it were, it would do.
-    let _ = builder.with_ansi(output.terminal).with_target(false).without_time().try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_target(false).without_time().with_filter(filter)).try_init();
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! rows in memory order, `uv.y` grows downwards in the picture, and nothing is ever flipped.
 #![expect(unsafe_code, reason = "GL is a C interface; each block names the rule it keeps")]
 
+pub mod compute;
 pub mod depth_target;
 pub mod fences;
 pub mod framebuffer;

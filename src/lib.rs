@@ -24,6 +24,7 @@ pub mod buffer;
 pub mod color;
 mod config;
 pub mod device;
+pub mod doctor;
 pub mod egl;
 pub mod error;
 pub mod fence;
@@ -34,6 +35,7 @@ pub mod layout;
 pub mod pipeline;
 pub mod pool;
 pub mod probe;
+pub mod selftest;
 pub mod share;
 mod sys;
 

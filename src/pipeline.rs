@@ -3,6 +3,7 @@
 //! In: a [`Description`]. Out: files, and a [`Report`] of what was done and how.
 //! Not here: what the layers below know (buffers, GL, colour), how a person is told (the command line).
 
+pub mod board_limits;
 pub mod description;
 pub mod expression;
 pub mod faults;

@@ -10,6 +10,7 @@ pub mod dma_heap;
 pub mod gbm_dl;
 pub mod mapping;
 pub mod memfd;
+pub mod sw_sync;
 pub mod sync_file;
 pub mod syncobj;
 pub mod udmabuf;

@@ -278,3 +278,47 @@ fn nothing_is_taken_from_streams() {
     }
     assert!(!folder.0.join("out.y4m").exists());
 }
+
+/// What Mali-400 cannot do, each at its place in the shader; the same pipeline is fine without the board.
+#[test]
+fn a_board_that_is_not_here_is_held_against_the_shaders() {
+    let shader = "uniform int n;\nuniform highp vec2 shift;\nvec4 pixel(vec2 uv) {\n    vec4 sum = vec4(0.0);\n    \
+                  for (int i = 0; i < 8; i++) { if (i >= n) break; sum += source(uv + shift); }\n    \
+                  for (int i = 0; i < n; i++) sum += source(uv);\n    return sum + vec4(fwidth(uv), 0.0, 1.0);\n}\n";
+    let pipeline = "[source.source]\npattern = \"bars\"\nsize = \"8192x16\"\n\n[pass.p]\ninputs = { source = \"source\" }\n\
+                    shader = \"s.frag\"\nuniforms = { n = 3, shift = [0.0, 0.1] }\n\n[sink.out]\ninput = \"p\"\nfile = \"o.png\"\n";
+    let folder = Folder::new("board", &[("p.toml", pipeline), ("s.frag", shader)]);
+    let output = folder.darkframe(&["check", "--gpu", "never", "p.toml"]);
+    assert!(output.status.success(), "{:?}", errors(&output));
+    let output = folder.darkframe(&["check", "--gpu", "never", "--board", "zynqmp-lima", "p.toml"]);
+    let errors = errors(&output).join("\n");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    for wanted in [
+        "s.frag:2:9: board zynqmp-lima: highp",
+        "s.frag:6:25: board zynqmp-lima: the loop ends at n",
+        "s.frag:7:23: board zynqmp-lima: fwidth: there are no derivatives",
+        "source \"source\" is 8192x16, textures end at 4096x4096 there",
+        "pass \"p\" draws 8192x16",
+    ] {
+        assert!(errors.contains(wanted), "no \"{wanted}\" in:\n{errors}");
+    }
+    assert!(!errors.contains("s.frag:5:"), "{errors}");
+}
+
+/// `boards` knows every file; the error of a typo names the nearest.
+#[test]
+fn boards_are_listed_shown_and_detected() {
+    let folder = Folder::new("boards", &[]);
+    let list = folder.darkframe(&["boards"]);
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    for name in ["zynqmp-lima", "zynqmp-mali", "rockchip-rk3588", "raspberry-pi", "nvidia-headless"] {
+        assert!(text.contains(name), "{text}");
+    }
+    let show = folder.darkframe(&["boards", "show", "zynqmp-lima"]);
+    assert!(String::from_utf8_lossy(&show.stdout).contains("lima_resource.c"));
+    let typo = errors(&folder.darkframe(&["boards", "show", "zynqmp-lime"])).join("\n");
+    assert!(typo.contains("did you mean zynqmp-lima?"), "{typo}");
+    let detect = folder.darkframe(&["boards", "detect", "--no-gpu"]);
+    let text = String::from_utf8_lossy(&detect.stdout).into_owned();
+    assert!(detect.status.success() && text.lines().any(|line| line.starts_with("board ")), "{text}");
+}

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["gles"],
     &["share"],
     &["pipeline"],
-    &["probe"],
+    &["probe", "selftest", "doctor"],
     &["cli"],
 ];
 
@@ -105,7 +105,7 @@ fn every_key_of_a_board_file_is_explained() {
     for block in blocks(&readme, "toml") {
         Board::parse(Path::new("board-configs/README.md"), &block).unwrap();
     }
-    for table in ["", "match.", "drm.", "egl.", "allocate."] {
+    for table in ["", "match.", "drm.", "egl.", "allocate.", "encode.", "limits.", "measured."] {
         let head = if table.is_empty() { String::new() } else { format!("[{}]\n", table.trim_end_matches('.')) };
         let error =
             Board::parse(Path::new("x"), &format!("name = \"x\"\n{head}{UNKNOWN} = 1")).unwrap_err().to_string();
@@ -121,8 +121,25 @@ fn every_key_of_a_board_file_is_explained() {
 
 #[test]
 fn shipped_board_files_parse() {
+    let shipped = Board::shipped().unwrap();
     for file in files(&project().join("board-configs"), "toml") {
         Board::open(file.to_str().unwrap()).unwrap();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        assert!(shipped.iter().any(|(known, _)| *known == name), "src/board.rs does not ship {name}");
+    }
+}
+
+/// What a board file says is said by somebody.
+#[test]
+fn facts_of_boards_have_sources() {
+    for file in files(&project().join("board-configs"), "toml").iter().filter(|file| !file.ends_with("generic.toml")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let board = Board::parse(file, &text).unwrap();
+        for fault in &board.fault {
+            assert!(fault.source.len() > 3, "{}: {fault:?}", file.display());
+        }
+        let sourced = text.contains("unverified: measure with selftest") || text.to_lowercase().contains("measured");
+        assert!(sourced, "{} has neither sources nor says so", file.display());
     }
 }
 

@@ -68,7 +68,7 @@ fn newest(gl: &Gl) -> ShaderVersion {
 fn body(version: ShaderVersion, expression: &str) -> String {
     match version {
         ShaderVersion::Essl100 => format!("void main() {{\n    gl_FragColor = {expression};\n}}\n"),
-        ShaderVersion::Essl300 => format!("out vec4 color;\nvoid main() {{\n    color = {expression};\n}}\n"),
+        _ => format!("out vec4 color;\nvoid main() {{\n    color = {expression};\n}}\n"),
     }
 }
 

@@ -3,11 +3,11 @@
 //! Skips where no driver imports dma-bufs; not in the virtual machines.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::Board;
-use darkframe::buffer::{Access, Buffer};
+use darkframe::buffer::Access;
 use darkframe::device::Device;
 use darkframe::error::{Error, ErrorKind};
 use darkframe::format::Fourcc;
@@ -22,6 +22,8 @@ use darkframe::share::unixfd::Address;
 use darkframe::share::unixfd::server::{self, Server, WhenFull};
 
 mod common;
+
+use common::acquire;
 
 const SIZE: Size = Size::new(64, 32);
 const LONG: Duration = Duration::from_secs(60);
@@ -42,17 +44,6 @@ fn pools(device: &Device, buffers: usize) -> Option<Vec<Pool>> {
     let request = Request::new(SIZE, Fourcc::ABGR8888).usage(usage).require_dma_buf();
     common::or_skip("zero-copy", device.allocate(&request))?;
     Some((0..buffers).map(|_| Pool::new(device, request.clone(), 1)).collect())
-}
-
-fn acquire(pool: &Pool) -> Buffer {
-    let since = Instant::now();
-    loop {
-        if let Some(buffer) = pool.acquire().unwrap() {
-            return buffer;
-        }
-        assert!(since.elapsed() < LONG, "no buffer came back");
-        std::thread::sleep(Duration::from_micros(200));
-    }
 }
 
 /// Serves frames `numbers` out of the pools in turn, to one client that takes all of them.

@@ -1,69 +1,24 @@
 //! What sources read, against references that share no code with them: Pillow and numpy for images, FFmpeg for deep
 //! y4m, formulas for patterns, the clock's own arithmetic for pacing. No GPU, but for the last ones.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use darkframe::allocator::{Request, Usage};
-use darkframe::board::{AllocatorKind, Board};
-use darkframe::buffer::{Access, Buffer};
-use darkframe::device::Device;
 use darkframe::error::{ErrorKind, Result};
 use darkframe::format::{Component, Fourcc};
 use darkframe::layout::Size;
 use darkframe::pipeline::Description;
 use darkframe::pipeline::source::Opened;
 
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+mod common;
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("darkframe-inputs-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn buffer(size: Size, fourcc: Fourcc) -> Buffer {
-    let device = Device::open(&Board::generic()).unwrap();
-    let usage = Usage::CPU_READ | Usage::CPU_WRITE;
-    device.allocate(&Request::new(size, fourcc).usage(usage).only(AllocatorKind::Memfd)).unwrap()
-}
+use common::files::{Folder, read};
 
 /// The source of these keys, in a pipeline file of `folder`.
 fn open(folder: &Path, keys: &str) -> Result<Opened> {
     let text = format!("[source.a]\n{keys}\n");
     let description = Description::parse(folder.join("p.toml"), text)?;
     Opened::open(&description, "a", &description.sources["a"])
-}
-
-/// The planes of picture `frame` without padding; `None` at the end.
-fn read(source: &mut Opened, frame: u64) -> Result<Option<Vec<Vec<u8>>>> {
-    let buffer = buffer(source.info().size, source.info().fourcc);
-    let layout = buffer.layout().clone();
-    let more = {
-        let mut map = buffer.map(Access::Write).unwrap();
-        source.read(frame, &layout, &mut map)?
-    };
-    let map = buffer.map(Access::Read).unwrap();
-    let planes = 0..layout.planes().len();
-    let plane = |plane| (0..layout.rows(plane)).flat_map(|row| map.row(plane, row).to_vec()).collect();
-    Ok(more.then(|| planes.map(plane).collect()))
 }
 
 fn darkframe(folder: &Path) -> Command {

@@ -606,6 +606,92 @@ fn a_data_set_is_augmented_in_shards() {
     assert!(words.contains("143 frames, furthest"), "{words}");
 }
 
+/// The example of a folder: 1,000 pictures of several shapes in four shards, two of which are killed while they draw.
+#[test]
+fn a_folder_of_pictures_is_drawn_in_shards() {
+    const FILES: u32 = 1000;
+    let folder = Folder::new("folder", 1);
+    if folder.reference().is_none() {
+        return;
+    }
+    let mut random = Random(5);
+    std::fs::create_dir(folder.0.join("photos")).unwrap();
+    for file in 0..FILES {
+        let (width, height) = (20 + random.below(20) as u32, 20 + random.below(20) as u32);
+        // Blocks, so that what decides is which picture it is, and not how it is scaled.
+        let colors: Vec<[u8; 3]> = (0..16).map(|_| [0; 3].map(|_: u8| random.below(256) as u8)).collect();
+        let block = |x: u32, y: u32| image::Rgb(colors[(y * 4 / height * 4 + x * 4 / width) as usize]);
+        image::RgbImage::from_fn(width, height, block).save(folder.0.join(format!("photos/photo-{file}.png"))).unwrap();
+    }
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/augment-folder.toml");
+    let pipeline =
+        ["run", "-q", example.to_str().unwrap(), "--set", "source.photos.file=photos/*.png"].map(str::to_owned);
+    let pictures = |folder: &Path| -> BTreeMap<String, Vec<u8>> {
+        let entries = std::fs::read_dir(folder.join("out/augmented-photos")).into_iter().flatten().flatten();
+        let read = |entry: std::fs::DirEntry| {
+            (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap())
+        };
+        entries.map(read).collect()
+    };
+    let with = |more: &[&str]| {
+        let all: Vec<&str> = pipeline.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        folder.command(&all)
+    };
+    fine(&with(&[]).output().unwrap(), 0);
+    let reference = pictures(&folder.0);
+    let different: std::collections::BTreeSet<&Vec<u8>> = reference.values().collect();
+    assert_eq!((reference.len(), different.len()), (FILES as usize, FILES as usize));
+    std::fs::remove_dir_all(folder.0.join("out")).unwrap();
+
+    let mut killed = 0;
+    for shard in ["0/4", "1/4", "2/4", "3/4"] {
+        for wanted in [Some(60), Some(130), None] {
+            let before = folder.0.join("out/augmented-photos").read_dir().map_or(0, Iterator::count);
+            let mut child = with(&["--shard", shard, "--resume"]).spawn().unwrap();
+            let count = || folder.0.join("out/augmented-photos").read_dir().map_or(0, Iterator::count) - before;
+            match wanted.filter(|_| shard == "1/4" || shard == "2/4") {
+                Some(wanted) => {
+                    let since = Instant::now();
+                    while count() < wanted && child.try_wait().unwrap().is_none() && since.elapsed().as_secs() < 60 {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    killed += u32::from(child.try_wait().unwrap().is_none());
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                }
+                None => {
+                    fine(&child.wait_with_output().unwrap(), 0);
+                    break;
+                }
+            }
+        }
+    }
+    assert!(killed > 0, "every worker ended before it was killed");
+    fine(&folder.command(&["merge", "augment-folder.job"]).output().unwrap(), 0);
+    let found = pictures(&folder.0);
+    assert_eq!(found.len(), reference.len());
+    let differing: Vec<_> = reference.iter().filter(|(name, bytes)| found.get(*name) != Some(bytes)).collect();
+    assert!(differing.is_empty(), "{} differ, {} first", differing.len(), differing[0].0);
+
+    // A picture is damaged and another one removed: both are missed, and drawn again by the command that merge prints.
+    let out = folder.0.join("out/augmented-photos");
+    std::fs::write(out.join("0300.png"), &reference["0301.png"]).unwrap();
+    std::fs::remove_file(out.join("0700.png")).unwrap();
+    fine(&folder.command(&["merge", "augment-folder.job"]).output().unwrap(), 3);
+    for shard in ["1/4", "2/4"] {
+        fine(&with(&["--shard", shard, "--resume"]).output().unwrap(), 0);
+    }
+    fine(&folder.command(&["merge", "augment-folder.job"]).output().unwrap(), 0);
+    assert!(pictures(&folder.0) == reference, "drawn again, they differ");
+
+    // The folder has another file: what is there is of another job.
+    std::fs::copy(folder.0.join("photos/photo-0.png"), folder.0.join("photos/photo-1000.png")).unwrap();
+    let output = with(&["--shard", "0/4", "--resume"]).output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("the files of source photos"), "{words}");
+}
+
 /// `late` is what `tint` was in the frame before, and remembers no more; `trail` remembers everything.
 const MEMORY: &str = "frames = \"0..24\"
 

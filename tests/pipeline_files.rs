@@ -1,12 +1,9 @@
 //! Sources and sinks against independent readers and writers: the `image` and `y4m` crates. No GPU.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use darkframe::allocator::{Request, Usage};
-use darkframe::board::{AllocatorKind, Board};
 use darkframe::buffer::{Access, Buffer};
 use darkframe::color::{Color, Matrix, Range, Siting};
-use darkframe::device::Device;
 use darkframe::format::Fourcc;
 use darkframe::layout::{Constraints, Size};
 use darkframe::pipeline::Description;
@@ -16,34 +13,7 @@ use darkframe::pipeline::source::Opened;
 
 mod common;
 
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("darkframe-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn buffer(size: Size, fourcc: Fourcc) -> Buffer {
-    let device = Device::open(&Board::generic()).unwrap();
-    let usage = Usage::CPU_READ | Usage::CPU_WRITE;
-    device.allocate(&Request::new(size, fourcc).usage(usage).only(AllocatorKind::Memfd)).unwrap()
-}
+use common::files::{Folder, buffer, read};
 
 fn open(path: &Path, keys: &str) -> darkframe::error::Result<Opened> {
     let text = format!("[source.a]\nfile = \"{}\"\n{keys}\n", path.display());
@@ -54,20 +24,6 @@ fn open(path: &Path, keys: &str) -> darkframe::error::Result<Opened> {
 fn open_pattern(keys: &str) -> Opened {
     let description = Description::parse("/p.toml", format!("[source.a]\n{keys}\n")).unwrap();
     Opened::open(&description, "a", &description.sources["a"]).unwrap()
-}
-
-/// The planes of picture `frame` without padding; `None` at the end.
-fn read(source: &mut Opened, frame: u64) -> darkframe::error::Result<Option<Vec<Vec<u8>>>> {
-    let buffer = buffer(source.info().size, source.info().fourcc);
-    let layout = buffer.layout().clone();
-    let more = {
-        let mut map = buffer.map(Access::Write).unwrap();
-        source.read(frame, &layout, &mut map)?
-    };
-    let map = buffer.map(Access::Read).unwrap();
-    let planes = 0..layout.planes().len();
-    let plane = |plane| (0..layout.rows(plane)).flat_map(|row| map.row(plane, row).to_vec()).collect();
-    Ok(more.then(|| planes.map(plane).collect()))
 }
 
 /// Bytes that differ from place to place and from seed to seed.
@@ -195,7 +151,7 @@ fn raw_files_with_strides_offsets_and_padding() {
     let error = open(&folder.0, keys).err().unwrap().to_string();
     assert!(error.contains("is a directory") || error.contains("extension"), "{error}");
     // Packed, tight, odd width: a row is rounded up to whole pairs.
-    let yuyv = folder.file("a.raw", &bytes(4 * 4 * 3, 5));
+    let yuyv = folder.file("a.raw", bytes(4 * 4 * 3, 5));
     let mut source = open(&yuyv, "size = \"7x3\"\nformat = \"YUYV\"").unwrap();
     assert_eq!(read(&mut source, 0).unwrap().unwrap()[0], bytes(48, 5));
 }

@@ -11,6 +11,8 @@ use darkframe::gles::ProgramCache;
 use darkframe::pipeline::description::Optimize;
 use darkframe::pipeline::plan::Plan;
 use darkframe::pipeline::runner::{self, Options};
+use darkframe::pipeline::shader::gain::bounds::Bound;
+use darkframe::pipeline::shader::gain::{Read, result_off};
 use darkframe::pipeline::{Description, Report};
 use proptest::prelude::*;
 
@@ -92,6 +94,18 @@ fn parts(report: &Report) -> Vec<String> {
     report.passes.iter().map(|pass| pass.parts.join("+")).collect()
 }
 
+/// On a GPU what cannot be shown to stay within one code is drawn in parts, so that fewer may be together.
+fn assert_parts(report: &Report, expected: &[&str]) {
+    let found = parts(report);
+    if report.driver.software {
+        assert_eq!(found, expected);
+        return;
+    }
+    let is_in = |group: &str, whole: &str| group.split('+').all(|part| whole.split('+').any(|other| other == part));
+    let fits = found.iter().all(|group| expected.iter().any(|whole| is_in(group, whole)));
+    assert!(fits, "{found:?}, at most {expected:?}");
+}
+
 const GRADE: &str =
     "uniform float exposure;\nvec4 pixel(vec2 uv) { return vec4(source().rgb * exposure, source().a); }\n";
 const SHIFT: &str = "vec4 pixel(vec2 uv) { return source(uv + vec2(1.0, 2.0) / source_size) * 0.9; }\n";
@@ -117,8 +131,17 @@ fn pipeline(source: &str, passes: &[(&str, &str, &str, &str)], out: &str) -> Str
 const NOISE: &str = "pattern = \"noise\"\nsize = \"36x20\"";
 const EXPOSURE: &str = "uniforms = { exposure = 1.3 }";
 
+/// Name, shader, inputs, the rest of its table.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a str);
+
 /// Passes, who is expected to be drawn with whom.
-type Case<'a> = (&'a [(&'a str, &'a str, &'a str, &'a str)], &'a [&'a str]);
+type Case<'a> = (&'a [Row<'a>], &'a [&'a str]);
+
+/// Keys of a parameter, passes, who is drawn with whom on a GPU, and why not.
+type GpuCase<'a> = (&'a str, &'a [Row<'a>], &'a [&'a str], &'a str);
+
+/// A shader's text, keys of its pass, and its values.
+type Valued = (String, &'static str, Vec<(&'static str, Vec<f64>)>);
 
 #[test]
 fn passes_that_ask_for_their_own_pixel_are_fused_and_others_are_not() {
@@ -195,7 +218,7 @@ fn passes_that_ask_for_their_own_pixel_are_fused_and_others_are_not() {
     for (passes, expected) in cases {
         let text = pipeline(NOISE, passes, passes.last().unwrap().0);
         let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
-        assert_eq!(parts(&report), expected, "{text}");
+        assert_parts(&report, expected);
         assert!(difference <= 1, "{difference} code values apart: {text}");
         // Without the step, nothing.
         let Some((report, difference)) = planned_and_plain(&folder, &text, "nearest,precision,reuse,four-wide") else {
@@ -253,6 +276,234 @@ fn textures_are_used_again_and_whole_pixels_are_read_unfiltered() {
     assert!(off.explain(None).join("\n").contains("the step \"nearest\" is off"));
 }
 
+/// A GPU may round between passes otherwise than a fused one does: it is fused only where one code stays one.
+#[test]
+fn on_a_gpu_one_code_stays_one() {
+    let folder = Folder::new();
+    shaders(&folder);
+    folder.write("less.frag", "uniform float k;\nvec4 pixel(vec2 uv) { return source() * k; }\n");
+    let less = |value: &str| format!("uniforms = {{ k = {value} }}");
+    let (calm, free) = (less("0.9"), less("\"$k\""));
+    let parameter = "[parameter.k]\ndefault = 0.5\nmin = 0\n";
+    let cases: [GpuCase<'_>; 7] = [
+        ("", &[("p", "grade", "source = \"s\"", EXPOSURE), ("q", "less", "source = \"p\"", &calm)], &["p+q"], ""),
+        (
+            "",
+            &[("p", "less", "source = \"s\"", &calm), ("q", "grade", "source = \"p\"", EXPOSURE)],
+            &["p", "q"],
+            "one code in it may become 1.3 in q",
+        ),
+        // The steep one is farther behind: what it reads must be as it is written, and what that reads.
+        (
+            "",
+            &[
+                ("p", "grade", "source = \"s\"", EXPOSURE),
+                ("q", "less", "source = \"p\"", &calm),
+                ("r", "shift", "source = \"q\"", ""),
+                ("t", "hard", "source = \"r\"", ""),
+            ],
+            &["p", "q", "r", "t"],
+            "one code in it may become 8.0 in t",
+        ),
+        // Half of each of two.
+        (
+            "",
+            &[
+                ("p", "hard", "source = \"s\"", ""),
+                ("q", "shift", "source = \"s\"", ""),
+                ("r", "mean", "a = \"p\", b = \"q\"", ""),
+            ],
+            &["p+q+r"],
+            "",
+        ),
+        // A value that may change, with an upper end and without.
+        ("max = 1\n", &[("p", "hard", "source = \"s\"", ""), ("q", "less", "source = \"p\"", &free)], &["p+q"], ""),
+        (
+            "",
+            &[("p", "hard", "source = \"s\"", ""), ("q", "less", "source = \"p\"", &free)],
+            &["p", "q"],
+            "that one code in it stays one in q cannot be shown",
+        ),
+        // One code of 8 bits is many of a float.
+        (
+            "",
+            &[
+                ("p", "hard", "source = \"s\"", ""),
+                ("q", "less", "source = \"p\"", &format!("{calm}\nformat = \"ABGR16161616F\"")),
+                ("r", "less", "source = \"q\"", &calm),
+            ],
+            &["p", "q", "r"],
+            "another number of codes in q, which is ABGR16161616F",
+        ),
+    ];
+    for (rest, passes, expected, why) in cases {
+        let text = pipeline(NOISE, passes, passes.last().unwrap().0);
+        let uses = text.contains("$k");
+        let text = if uses { format!("{text}{parameter}{rest}") } else { text };
+        let mut plan = Plan::new(&folder.parse(&text), None).unwrap();
+        let together = plan.parts.clone();
+        let without = plan.explain(None).join("\n");
+        plan.settle_for(false);
+        let parts: Vec<String> = plan.parts.iter().map(|parts| parts.join("+")).collect();
+        assert_eq!(parts, expected, "{text}");
+        let kept: Vec<_> = plan.kept.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        assert!(kept.join("\n").contains(why), "{kept:?}");
+        assert!(why.is_empty() || without.contains("where a GPU draws, "), "{without}");
+        plan.settle_for(true);
+        assert_eq!(plan.parts, together);
+        let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+        // The CPU's sums are the same, whatever stands beside them: 5 * 0.9 is between two codes.
+        let most = u8::from(!report.driver.software);
+        assert!(difference <= most, "{difference} code values apart: {text}");
+    }
+    // The main job, every gain of which is known.
+    let mut plan = Plan::new(&Description::open(project("examples/enhance.toml")).unwrap(), None).unwrap();
+    plan.settle_for(false);
+    let parts: Vec<String> = plan.parts.iter().map(|parts| parts.join("+")).collect();
+    assert_eq!(parts, ["grade", "blur-h", "blur-v+unsharp+vignette"]);
+}
+
+/// Many pixels next to the middle of two codes, and a pass behind them that makes eight of one.
+#[test]
+fn steep_passes_are_the_same_planned() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let passes = [
+        ("p", "grade", "source = \"s\"", EXPOSURE),
+        ("q", "shift", "source = \"p\"", ""),
+        ("r", "grade", "source = \"q\"", "uniforms = { exposure = 0.77 }"),
+        ("t", "mean", "a = \"r\", b = \"s\"", ""),
+        ("u", "hard", "source = \"t\"", ""),
+    ];
+    for source in ["pattern = \"noise\"\nsize = \"1024x768\"", "pattern = \"zone-plate\"\nsize = \"1024x768\""] {
+        let text = pipeline(source, &passes, "u");
+        let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+        assert_parts(&report, &["p", "q+r+t+u"]);
+        assert!(difference <= 1, "{difference} code values apart: {text}");
+    }
+}
+
+/// Alpha that reaches no sink is not computed, and the picture is the same.
+#[test]
+fn alpha_that_nobody_reads_is_left_out() {
+    let folder = Folder::new();
+    shaders(&folder);
+    folder.write("over.frag", "vec4 pixel(vec2 uv) { vec4 s = a(); return vec4(mix(s.rgb, b().rgb, 0.25), s.a); }\n");
+    folder.write("keyed.frag", "vec4 pixel(vec2 uv) { return mix(a(), b(), b(uv).a); }\n");
+    let read = [("p", "shift", "source = \"s\"", ""), ("q", "shift", "source = \"p\"", "")];
+    let last = |shader| ("r", shader, "a = \"s\", b = \"q\"", "");
+    let cases: [(Vec<Row<'_>>, &str, &[bool]); 6] = [
+        // Only the colour of q is read, and so only that of p.
+        ([&read[..], &[last("over")]].concat(), "", &[true, false]),
+        ([&read[..], &[last("keyed")]].concat(), "", &[false, false, false]),
+        // What a sink takes, it takes whole.
+        ([&read[..], &[last("over")]].concat(), "[sink.n]\ninput = \"p\"\nkind = \"null\"\n", &[false, false]),
+        // No alpha in the target; where a sink takes it, its bits are what they were.
+        (
+            vec![("p", "shift", "source = \"s\"", "format = \"XBGR8888\""), ("q", "shift", "source = \"p\"", "")],
+            "",
+            &[true, false],
+        ),
+        (
+            vec![("p", "shift", "source = \"s\"", ""), ("q", "shift", "source = \"p\"", "format = \"XBGR8888\"")],
+            "",
+            &[false, false],
+        ),
+        // The frame before is not followed.
+        (
+            vec![
+                ("p", "shift", "source = \"s\"", ""),
+                ("q", "over", "a = \"@previous\", b = \"p\"", "size = \"36x20\""),
+            ],
+            "",
+            &[false, false],
+        ),
+    ];
+    for (passes, rest, expected) in cases {
+        let text = pipeline(NOISE, &passes, passes.last().unwrap().0) + rest;
+        let plan = Plan::new(&folder.parse(&text), None).unwrap();
+        assert_eq!(plan.unread_alpha, expected, "{text}\n{:?}", plan.parts);
+        let explained = plan.explain(None).join("\n");
+        assert_eq!(explained.matches("alpha: not computed").count(), expected.iter().filter(|it| **it).count());
+        for steps in ["alpha", "true"] {
+            let Some((_, difference)) = planned_and_plain(&folder, &text, steps) else { return };
+            assert_eq!(difference, 0, "{text}");
+        }
+    }
+}
+
+/// What is shown of a shader's gain holds on the driver: of two pictures one code apart the results are no farther apart.
+#[test]
+fn gains_are_what_a_driver_draws() {
+    let folder = Folder::new();
+    let (w, h) = (64u32, 48u32);
+    let mut state = 1u32;
+    let mut random = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 16
+    };
+    let first: Vec<u8> = (0..w * h * 4).map(|_| random() as u8).collect();
+    let second: Vec<u8> = first.iter().map(|code| code.saturating_add_signed((random() % 3) as i8 - 1)).collect();
+    let other: Vec<u8> = (0..w * h * 4).map(|_| random() as u8).collect();
+    for (name, bytes) in [("one", &first), ("two", &second), ("b", &other)] {
+        std::fs::write(folder.0.join(format!("{name}.rgba")), bytes).unwrap();
+    }
+    let library = |name: &str| std::fs::read_to_string(project(&format!("shaders/{name}"))).unwrap();
+    let renamed = |text: String| text.replace("source", "a").replace("blurred", "b").replace("base()", "b()");
+    let gaussian = library("lib/gaussian.glsl");
+    let mut texts: Vec<Valued> = BODIES
+        .iter()
+        .map(|(head, value)| (format!("{head}vec4 pixel(vec2 uv) {{ return {value}; }}\n"), "", vec![]))
+        .collect();
+    texts.push((
+        renamed(library("blur.frag").replace("#include \"gaussian.glsl\"", &gaussian)),
+        "uniforms = { direction = [1, 0] }",
+        vec![("direction", vec![1.0, 0.0])],
+    ));
+    texts.push((renamed(library("unsharp.frag")), "uniforms = { amount = 0.6 }", vec![("amount", vec![0.6])]));
+    texts.push((renamed(library("vignette.frag")), "uniforms = { strength = 0.35 }", vec![("strength", vec![0.35])]));
+    texts.push((
+        renamed(library("grade.frag")),
+        "uniforms = { exposure = 1.08, contrast = 0.35 }",
+        vec![("exposure", vec![1.08]), ("contrast", vec![0.35])],
+    ));
+    let mut bounded = 0;
+    for (text, uniforms, values) in texts {
+        folder.write("it.frag", &text);
+        let unit = |name, off: f64| Read::even(name, Bound::new(0.0, 1.0, off / 255.0));
+        let known = |name: &str| {
+            let (_, numbers) = values.iter().find(|(known, _)| *known == name)?;
+            Some(numbers.iter().map(|number| (*number, *number)).collect())
+        };
+        let Some(off) = result_off(&text, &[unit("a", 1.0), unit("b", 0.0)], known) else { continue };
+        let codes = off * 255.0;
+        let mut pictures = Vec::new();
+        for picture in ["one", "two"] {
+            let raw =
+                |name| format!("file = \"{name}.rgba\"\nkind = \"raw\"\nformat = \"ABGR8888\"\nsize = \"{w}x{h}\"\n");
+            let inputs = if text.contains("b(") { "{ a = \"a\", b = \"b\" }" } else { "{ a = \"a\" }" };
+            let text = format!(
+                "[source.a]\n{}[source.b]\n{}[pass.p]\nshader = \"it.frag\"\ninputs = {inputs}\n{uniforms}\n[sink.o]\ninput = \"p\"\nfile = \"{}\"\n",
+                raw(picture),
+                raw("b"),
+                folder.0.join("o.raw").display()
+            );
+            let mut description = folder.parse(&text);
+            description.optimize = Optimize::NONE;
+            if run(&description, "0..1").is_none() {
+                return;
+            }
+            pictures.push(std::fs::read(folder.0.join("o.raw")).unwrap());
+        }
+        let difference = f64::from(largest_difference(&pictures[0], &pictures[1]));
+        // Each is rounded to the nearest.
+        assert!(difference <= (codes + 1.0 + 1e-3).floor(), "{difference} codes, expected {codes} at most: {text}");
+        assert!(difference > 0.0, "nothing differs: {text}");
+        bounded += 1;
+    }
+    assert!(bounded >= 13, "only {bounded} shaders have a bound");
+}
+
 /// A fused shader that the driver refuses is drawn in its parts; an error is about the author's text, at its line.
 #[test]
 fn what_a_driver_refuses_is_drawn_in_parts() {
@@ -302,7 +553,7 @@ fn fused_passes_are_the_same_on_the_oldest_version() {
             description.set(&format!("sink.o.file={}", file.display())).unwrap();
             let Some(report) = run_on(&description, "0..2", max_version) else { return };
             let planned = optimize == Optimize::ALL;
-            assert_eq!(parts(&report), if planned { vec!["p+q+r+t"] } else { vec!["p", "q", "r", "t"] });
+            assert_parts(&report, if planned { &["p+q+r+t"] } else { &["p", "q", "r", "t"] });
             if max_version.is_some() {
                 assert!(report.passes.iter().all(|pass| pass.glsl == "1.00"), "{}", report.passes[0].glsl);
                 assert!(report.passes.iter().all(|pass| pass.pixels_per_fragment == 1));
@@ -328,13 +579,19 @@ fn nv12(folder: &Folder) -> &'static str {
 fn fused_passes_are_drawn_four_wide() {
     let folder = Folder::new();
     shaders(&folder);
-    let passes = [("p", "grade", "source = \"s\"", EXPOSURE), ("q", "hard", "source = \"p\"", "")];
-    let text = pipeline(nv12(&folder), &passes, "q");
-    let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
-    assert_eq!(parts(&report), ["p+q"]);
-    // Four pixels are converted in one sum, one pixel in another: one code of the first pass is eight of the second.
-    let apart = if report.passes[0].pixels_per_fragment == 4 { 8 } else { 1 };
-    assert!(difference <= apart, "{difference}");
+    // Four pixels are converted in one sum, one pixel in another: what is steep behind them would show it.
+    for (second, rest, four_wide) in [("grade", "uniforms = { exposure = 0.9 }", true), ("hard", "", false)] {
+        let passes = [("p", "grade", "source = \"s\"", EXPOSURE), ("q", second, "source = \"p\"", rest)];
+        let text = pipeline(nv12(&folder), &passes, "q");
+        let plan = Plan::new(&folder.parse(&text), None).unwrap();
+        assert_eq!((plan.parts.len(), plan.four_wide[0]), (1, four_wide));
+        let explained = plan.explain(None).join("\n");
+        assert_eq!(explained.contains("a later part is steep"), !four_wide, "{explained}");
+        let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+        assert_parts(&report, &["p+q"]);
+        assert!(four_wide || report.passes[0].pixels_per_fragment == 1);
+        assert!(difference <= 1, "{difference}");
+    }
 }
 
 /// Four pixels a fragment are drawn by GLSL ES 3.00: what is right in 1.00 only is drawn one by one.
@@ -391,7 +648,7 @@ fn values_are_the_same_as_constants() {
     assert!(explained.is_some_and(|error| error.contains("grade.frag")), "grade.frag is not there yet");
     shaders(&folder);
     let explained = Plan::new(&folder.parse(&text), None).unwrap().explain(None).join("\n");
-    assert!(explained.contains("constants: all sizes\n"), "{explained}");
+    assert!(explained.contains("constants: all sizes (where the CPU draws)\n"), "{explained}");
     folder.write("wrong.frag", "uniform float x;\n\nvec4 pixel(vec2 uv) { return vec4(x, y, 0.0, 1.0); }\n");
     let text = pipeline(NOISE, &[("p", "wrong", "source = \"s\"", "uniforms = { x = 1 }")], "p");
     let error = runner::run(&folder.parse(&text), Options::default()).unwrap_err();

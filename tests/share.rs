@@ -6,6 +6,7 @@
 
 mod common;
 
+#[allow(dead_code, reason = "tests/fuzz.rs runs the others")]
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 #[path = "share/chain.rs"]
@@ -41,6 +42,8 @@ use darkframe::share::unixfd::Address;
 use darkframe::share::unixfd::client::{self, Client, Event, Received};
 use darkframe::share::unixfd::server::{self, Server, WhenFull};
 
+use common::acquire;
+
 const LONG: Duration = Duration::from_secs(30);
 
 /// Tests that count fds, and those that open many, one after the other.
@@ -72,18 +75,6 @@ fn pool(fourcc: Fourcc, size: Size, limit: usize) -> Pool {
     let mut request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(AllocatorKind::Memfd);
     request.constraints = Constraints { stride_align_bytes: 256, offset_align_bytes: 4096, ..Constraints::NONE };
     Pool::new(&device, request, limit)
-}
-
-/// Waits for a buffer that nobody holds.
-fn acquire(pool: &Pool) -> Buffer {
-    let since = Instant::now();
-    loop {
-        if let Some(buffer) = pool.acquire().unwrap() {
-            return buffer;
-        }
-        assert!(since.elapsed() < LONG, "no buffer came back");
-        std::thread::sleep(Duration::from_micros(200));
-    }
 }
 
 fn fill(buffer: &Buffer, number: u64) {

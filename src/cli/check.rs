@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use darkframe::board::Board;
+use darkframe::board::{Board, Limits};
 use darkframe::device::Device;
-use darkframe::egl::{Context, Display};
+use darkframe::egl::{Context, ContextOptions, Display};
 use darkframe::error::{Error, Result};
 use darkframe::gles::Gl;
-use darkframe::pipeline::Description;
 use darkframe::pipeline::description::FrameRange;
 use darkframe::pipeline::faults::Faults;
 use darkframe::pipeline::plan::{Known, Plan};
 use darkframe::pipeline::runner::compile;
+use darkframe::pipeline::{Description, board_limits};
 
 use super::{Output, diagnostic, exit_code};
 
@@ -33,6 +33,10 @@ pub struct Arguments {
     /// Whether a driver compiles the shaders: where there is one, never, or it is an error where there is none.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "never", "always"])]
     gpu: String,
+    /// Also hold it against the limits of this board (a shipped board's name, or a file), which need not be this machine:
+    /// what its GPU cannot do is an error with the line in the shader.
+    #[arg(long, value_name = "NAME|PATH")]
+    board: Option<String>,
     /// Print what is wrong as JSON on standard output: a list of errors, empty where nothing is.
     #[arg(long, conflicts_with = "plan")]
     json: bool,
@@ -58,14 +62,19 @@ pub fn read(file: &Path, set: &[String], frames: Option<FrameRange>) -> Result<D
     }
 }
 
-/// Who would draw.
-fn driver(description: &Description) -> Result<(Context, Known)> {
+/// Who would draw. `limits`: with the OpenGL ES version of another board at most.
+fn driver(description: &Description, limits: Option<&Limits>) -> Result<(Context, Known)> {
     let board = match &description.board {
         Some(name) => Board::open(name.get_ref()),
         None => Board::detect(),
     };
     let display = Display::open(&Device::open(&board?)?)?;
-    let context = Context::new(&display)?;
+    let version = limits.and_then(|limits| limits.gles.as_deref()).and_then(|version| {
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    });
+    let context =
+        Context::with_options(&display, &ContextOptions { max_version: version, ..ContextOptions::default() })?;
     let gl = context.make_current()?;
     let caps = gl.caps();
     let known = Known {
@@ -79,11 +88,11 @@ fn driver(description: &Description) -> Result<(Context, Known)> {
 }
 
 /// Compiles the shaders; says who did, or why nobody.
-fn compile_with(arguments: &Arguments, description: &Description) -> Result<String> {
+fn compile_with(arguments: &Arguments, description: &Description, limits: Option<&Limits>) -> Result<String> {
     if arguments.gpu == "never" {
         return Ok("shaders were not compiled: --gpu never".into());
     }
-    let (context, known) = match driver(description) {
+    let (context, known) = match driver(description, limits) {
         Ok(found) => found,
         Err(error) if arguments.gpu == "always" => return Err(error),
         Err(error) => return Ok(format!("shaders were not compiled: no driver: {error}")),
@@ -107,9 +116,11 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
         println!("{text}");
         return Ok(checked.err().map_or(ExitCode::SUCCESS, |error| exit_code(&error)));
     }
-    let (plan, compiled, description) = checked?;
+    let (mut plan, compiled, description) = checked?;
     if arguments.plan {
-        let known = if arguments.gpu == "never" { None } else { driver(&description).ok().map(|(_, known)| known) };
+        let known =
+            if arguments.gpu == "never" { None } else { driver(&description, None).ok().map(|(_, known)| known) };
+        plan.settle_for(known.as_ref().is_none_or(|known| known.software));
         for line in plan.explain(known.as_ref()) {
             println!("{line}");
         }
@@ -130,7 +141,23 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
 fn check(arguments: &Arguments) -> Result<(Plan, String, Description)> {
     let description = read(&arguments.file, &arguments.set, None)?;
     let plan = Plan::look(&description, None, Faults::default())?;
-    let compiled = compile_with(arguments, &description)?;
+    let board = arguments.board.as_deref().map(Board::open).transpose()?;
+    if let Some(board) = &board {
+        // Each pass by itself: places in files are those of the author's.
+        let mut apart = description.clone();
+        apart.set("optimize=false")?;
+        let mut faults = Faults::default();
+        let plan = Plan::look(&apart, None, Faults::default())?;
+        board_limits::check(&plan, &board.name, &board.limits, &mut faults);
+        faults.into_result()?;
+    }
+    let mut compiled = compile_with(arguments, &description, board.as_ref().map(|board| &board.limits))?;
+    if let Some(board) = &board {
+        compiled.push_str(&format!("\nnothing is beyond the limits of {}", board.name));
+        for fault in &board.fault {
+            compiled.push_str(&format!("\nknown of {}: {} ({})", board.name, fault.what, fault.source));
+        }
+    }
     Ok((plan, compiled, description))
 }
 

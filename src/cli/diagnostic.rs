@@ -3,10 +3,9 @@
 //! In: an [`Error`]. Out: lines on standard error: drawn on a terminal, one plain line per error elsewhere.
 //! Not here: what the error says.
 
-use std::fmt;
-
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use darkframe::error::{Error, ErrorKind, Span};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
 /// Prints `error`, its causes and the errors that were found beside it; how many they are, where they are several.
 pub fn print(error: &Error, terminal: bool) {
@@ -50,9 +49,8 @@ fn code(kind: ErrorKind) -> Option<&'static str> {
 }
 
 fn render(error: &Error, terminal: bool) -> String {
-    let mut text = String::new();
     if !terminal {
-        text = format!("darkframe: error: {error}\n");
+        let mut text = format!("darkframe: error: {error}\n");
         let mut cause = std::error::Error::source(error);
         while let Some(next) = cause {
             text.push_str(&format!("  caused by: {next}\n"));
@@ -60,63 +58,30 @@ fn render(error: &Error, terminal: bool) -> String {
         }
         return text;
     }
-    let diagnostic = Drawn::new(error);
-    let theme = if std::env::var_os("NO_COLOR").is_some() {
-        GraphicalTheme::unicode_nocolor()
-    } else {
-        GraphicalTheme::unicode()
+    let renderer = if std::env::var_os("NO_COLOR").is_some() { Renderer::plain() } else { Renderer::styled() };
+    renderer.decor_style(DecorStyle::Unicode).render(&[drawn(error)]) + "\n\n"
+}
+
+/// The error as annotate-snippets draws it: what is wrong, its place, what it comes from, what to do.
+fn drawn(error: &Error) -> Group<'_> {
+    let title = Level::ERROR.primary_title(format!("{}: {}", error.op(), error.detail()));
+    let title = match code(error.kind()) {
+        Some(code) => title.id(code),
+        None => title,
     };
-    match GraphicalReportHandler::new_themed(theme).render_report(&mut text, &diagnostic) {
-        Ok(()) => text,
-        Err(_) => format!("darkframe: error: {error}\n"),
+    let mut group = Group::with_title(title);
+    if let Some(span) = error.span() {
+        let place = Snippet::source(&*span.text).path(span.path.display().to_string());
+        let end = span.start + span.len;
+        // A place outside its own text would be our mistake; the error itself must be seen all the same.
+        group = match span.text.get(span.start..end) {
+            Some(_) => group.element(place.annotation(AnnotationKind::Primary.span(span.start..end))),
+            None => group.element(place),
+        };
     }
-}
-
-/// An error as miette draws it.
-#[derive(Debug)]
-struct Drawn<'a> {
-    error: &'a Error,
-    source: Option<NamedSource<String>>,
-    label: Option<LabeledSpan>,
-}
-
-impl<'a> Drawn<'a> {
-    fn new(error: &'a Error) -> Self {
-        let source =
-            error.span().map(|span: &Span| NamedSource::new(span.path.display().to_string(), span.text.to_string()));
-        let label = error.span().map(|span| LabeledSpan::new(None, span.start, span.len));
-        Self { error, source, label }
-    }
-}
-
-impl fmt::Display for Drawn<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.error.op(), self.error.detail())
-    }
-}
-
-impl std::error::Error for Drawn<'_> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(self.error)
-    }
-}
-
-impl Diagnostic for Drawn<'_> {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        code(self.error.kind()).map(|code| Box::new(code) as Box<dyn fmt::Display>)
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.error.hint().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.label.clone().map(|label| Box::new(std::iter::once(label)) as Box<dyn Iterator<Item = LabeledSpan>>)
-    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    group = group.elements(causes.map(|cause| Level::NOTE.message(format!("caused by: {cause}"))));
+    group.elements(error.hint().map(|hint| Level::HELP.message(hint)))
 }
 
 #[cfg(test)]
@@ -131,8 +96,17 @@ mod tests {
         let plain = render(&error, false);
         assert_eq!(plain, "darkframe: error: a.toml:2:8: pass.blur.size: sizes start at 1; remove the key\n");
         let drawn = render(&error, true);
-        for part in ["a.toml", "size = 0", "sizes start at 1", "remove the key"] {
+        for part in ["a.toml:2:8", "size = 0", "sizes start at 1", "remove the key"] {
             assert!(drawn.contains(part), "{drawn}");
+        }
+    }
+
+    #[test]
+    fn places_at_the_end_and_outside_of_a_text_are_drawn() {
+        for place in [14..14, 0..14, 13..15, 20..21, 3..3] {
+            let error =
+                Error::new(ErrorKind::Config, "size", "is missing").with_span(Span::new("a", "x = 1\nä = 0\nz", place));
+            assert!(render(&error, true).contains("is missing"));
         }
     }
 }

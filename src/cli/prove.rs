@@ -225,6 +225,24 @@ fn ask_once(board: Option<&str>, trial: &ReceivedTrial, fds: &[BorrowedFd<'_>]) 
     }
 }
 
+/// Runs the command again with `arguments`: its first line, or `None` where it fails, crashes or hangs.
+pub fn in_another_process(arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(std::env::current_exe().ok()?);
+    command.arg("--quiet").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let since = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if since.elapsed() > LIMIT {
+            child.kill().ok()?;
+            child.wait().ok()?;
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let line = BufReader::new(child.stdout.take()?).lines().next()?.ok()?;
+    child.wait().ok()?.success().then_some(line)
+}
+
 enum Answer {
     Lived,
     Hung,

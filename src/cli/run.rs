@@ -43,7 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH|-", conflicts_with_all = ["shard", "resume", "job"])]
     control: Option<PathBuf>,
     /// Take edits of the pipeline file (uniforms and parameters), of its shaders and what they include into the run. Each
-    /// pass is then drawn by itself (without the steps fuse, four-wide and constants of `optimize`).
+    /// pass is then drawn by itself (without the steps fuse, four-wide, constants and alpha of `optimize`).
     #[arg(long, conflicts_with_all = ["shard", "resume", "job"])]
     watch: bool,
     /// Which frames to make: A..B (B left out), A.., ..B, or a number.

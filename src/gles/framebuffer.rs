@@ -29,15 +29,21 @@ enum Attachment {
 }
 
 impl Framebuffer {
-    /// Makes a framebuffer that draws into `texture`, and binds it.
+    /// Makes a framebuffer that draws into `texture`, and binds it. Into an external texture of a YUV format draws a
+    /// shader with `layout(yuv)`, where the driver has `GL_EXT_YUV_target`.
     ///
     /// # Errors
     /// `Unsupported`: the driver does not render to this format (the detail has the reason), or the texture is an
-    /// external one, which no framebuffer takes.
+    /// external one of RGB, or of YUV without that extension.
+    #[doc(alias = "GL_EXT_YUV_target")]
     pub fn new(gl: &Gl, texture: Texture) -> Result<Self> {
         if texture.target() == TextureTarget::External {
-            let detail = format!("{} {}: external textures cannot be drawn into", texture.fourcc(), texture.size());
-            return Err(Error::unsupported("glFramebufferTexture2D", detail).with_hint("use Texture::from_image"));
+            let is_yuv = texture.fourcc().format().is_ok_and(|format| format.is_yuv());
+            if !is_yuv || !gl.caps().has_yuv_target() {
+                let detail = format!("{} {}: external textures cannot be drawn into", texture.fourcc(), texture.size());
+                return Err(Error::unsupported("glFramebufferTexture2D", detail)
+                    .with_hint("use Texture::from_image, for YUV on each plane"));
+            }
         }
         gl.check_name(texture.name(), "glFramebufferTexture2D")?;
         let (size, fourcc) = (texture.size(), texture.fourcc());
@@ -78,7 +84,7 @@ impl Framebuffer {
                 Attachment::Texture(texture) => glow.framebuffer_texture_2d(
                     glow::FRAMEBUFFER,
                     glow::COLOR_ATTACHMENT0,
-                    glow::TEXTURE_2D,
+                    texture.target().raw(),
                     Some(glow::NativeTexture(texture.name().raw())),
                     0,
                 ),

@@ -52,6 +52,11 @@ impl Caps {
     pub fn has_external_essl300(&self) -> bool {
         self.at_least(3, 0) && self.extensions.has("GL_OES_EGL_image_external_essl3")
     }
+
+    /// Whether external textures of YUV formats may be drawn into, by shaders in GLSL ES 3.00 with `layout(yuv)`.
+    pub fn has_yuv_target(&self) -> bool {
+        self.at_least(3, 0) && self.extensions.has("GL_EXT_YUV_target")
+    }
 }
 
 /// Loaded functions and facts of one context, kept with it between `make_current` calls.
@@ -279,6 +284,12 @@ impl Gl {
         &self.shared.glow
     }
 
+    /// A number of the context. `name` must exist in OpenGL ES 2.0 and have one value.
+    pub(crate) fn integer(&self, name: u32) -> i32 {
+        // SAFETY: a context is current; one value is written.
+        unsafe { self.glow().get_parameter_i32(name) }
+    }
+
     /// Waits until the GPU has done everything so far.
     #[doc(alias = "glFinish")]
     pub fn finish(&self) {
@@ -381,7 +392,7 @@ impl Gl {
         }
     }
 
-    pub(super) fn current(&self) -> &Current {
+    pub(crate) fn current(&self) -> &Current {
         &self.current
     }
 

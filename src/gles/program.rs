@@ -26,6 +26,8 @@ pub enum ShaderVersion {
     Essl100,
     /// `#version 300 es`: OpenGL ES 3.
     Essl300,
+    /// `#version 310 es`: OpenGL ES 3.1; compute shaders here.
+    Essl310,
 }
 
 impl ShaderVersion {
@@ -34,6 +36,7 @@ impl ShaderVersion {
         match self {
             Self::Essl100 => "#version 100\n",
             Self::Essl300 => "#version 300 es\n",
+            Self::Essl310 => "#version 310 es\n",
         }
     }
 }
@@ -45,7 +48,7 @@ pub struct ProgramSource<'a> {
     pub name: &'a str,
     /// Language of both shaders.
     pub version: ShaderVersion,
-    /// The whole vertex shader; it reads [`POSITION`] (`yuv::glsl_vertex` writes one).
+    /// The whole vertex shader, none where the body is a compute shader; it reads [`POSITION`] (`yuv::glsl_vertex` writes one).
     pub vertex: &'a str,
     /// Generated text before the author's: extensions, precision, inputs.
     pub prelude: &'a str,
@@ -118,20 +121,29 @@ impl Program {
                 return Ok(Self { name, label: source.name.to_owned(), uniforms, from_cache: true });
             }
         }
-        let vertex = compile(gl, glow::VERTEX_SHADER, &vertex_text)?.map_err(|log| {
-            Error::new(ErrorKind::Shader, "glCompileShader", format!("{}: generated vertex shader: {log}", source.name))
-        })?;
-        let fragment =
-            compile(gl, glow::FRAGMENT_SHADER, &fragment_text)?.map_err(|log| body_error(source, &head, &log))?;
+        let is_compute = source.version == ShaderVersion::Essl310;
+        let vertex = match is_compute {
+            true => None,
+            false => Some(compile(gl, glow::VERTEX_SHADER, &vertex_text)?.map_err(|log| {
+                let detail = format!("{}: generated vertex shader: {log}", source.name);
+                Error::new(ErrorKind::Shader, "glCompileShader", detail)
+            })?),
+        };
+        let kind = if is_compute { glow::COMPUTE_SHADER } else { glow::FRAGMENT_SHADER };
+        let fragment = compile(gl, kind, &fragment_text)?.map_err(|log| body_error(source, &head, &log))?;
 
         let glow = gl.glow();
         // SAFETY: a context is current; both shaders live until the names are dropped below.
         let (name, linked) = unsafe {
             let raw = glow.create_program().map_err(|error| Error::failed("glCreateProgram", error))?;
             let name = gl.name(Kind::Program, raw.0);
-            glow.attach_shader(raw, glow::NativeShader(vertex.raw()));
+            if let Some(vertex) = &vertex {
+                glow.attach_shader(raw, glow::NativeShader(vertex.raw()));
+            }
             glow.attach_shader(raw, glow::NativeShader(fragment.raw()));
-            glow.bind_attrib_location(raw, 0, POSITION);
+            if !is_compute {
+                glow.bind_attrib_location(raw, 0, POSITION);
+            }
             if cache.is_some() {
                 ProgramCache::prepare(gl, raw);
             }

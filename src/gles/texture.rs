@@ -28,7 +28,7 @@ pub enum TextureTarget {
 }
 
 impl TextureTarget {
-    fn raw(self) -> u32 {
+    pub(super) fn raw(self) -> u32 {
         match self {
             Self::TwoD => glow::TEXTURE_2D,
             Self::External => TEXTURE_EXTERNAL,
@@ -85,6 +85,8 @@ pub struct Texture {
     swizzle: String,
     /// How bytes get in; `None` for images.
     upload: Option<UploadFormat>,
+    /// Its storage was made once for ever: compute shaders may store into it.
+    is_storage: bool,
     /// Kept: some drivers let go of the memory with the EGLImage although textures remain.
     image: Option<Image>,
 }
@@ -140,8 +142,16 @@ impl Texture {
         }
         gl.check_error("glTexImage2D", || format!("{} {size}", format.name))?;
         let fourcc = options.fourcc;
-        let texture =
-            Self { name, target: TextureTarget::TwoD, size, fourcc, swizzle, upload: Some(upload), image: None };
+        let texture = Self {
+            name,
+            target: TextureTarget::TwoD,
+            size,
+            fourcc,
+            swizzle,
+            upload: Some(upload),
+            is_storage: false,
+            image: None,
+        };
         texture.set_filter(gl, options.filter)?;
         texture.set_wrap(gl, options.wrap)?;
         Ok(texture)
@@ -162,9 +172,40 @@ impl Texture {
         }
         gl.check_error("glTexStorage2D", || format!("GL_RGBA32UI for {size}"))?;
         let (target, fourcc, swizzle) = (TextureTarget::TwoD, Fourcc::ABGR8888, "rgba".to_owned());
-        let texture = Self { name, target, size, fourcc, swizzle, upload: None, image: None };
+        let texture = Self { name, target, size, fourcc, swizzle, upload: None, is_storage: false, image: None };
         texture.set_filter(gl, Filter::Nearest)?;
         Ok(texture)
+    }
+
+    /// A texture of fixed storage, which compute shaders store into.
+    ///
+    /// # Errors
+    /// `Unsupported`: OpenGL ES 2, or a format without a GL twin. Those of [`check_size`]; `OutOfMemory`.
+    #[doc(alias = "glTexStorage2D")]
+    pub fn storage(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Self> {
+        check_size(gl, size)?;
+        let format = fourcc.format()?;
+        if !gl.caps().at_least(3, 0) {
+            let detail = format!("{} {size} on {}", format.name, gl.caps().version_text);
+            return Err(Error::unsupported("glTexStorage2D", detail));
+        }
+        let (upload, swizzle) = upload_format(gl, format)?;
+        let name = create(gl, TextureTarget::TwoD)?;
+        // SAFETY: a context of version 3 is current; no data is read.
+        unsafe {
+            gl.glow().tex_storage_2d(glow::TEXTURE_2D, 1, upload.internal, size.width as i32, size.height as i32);
+        }
+        gl.check_error("glTexStorage2D", || format!("{} {size}", format.name))?;
+        let target = TextureTarget::TwoD;
+        let texture = Self { name, target, size, fourcc, swizzle, upload: Some(upload), is_storage: true, image: None };
+        texture.set_filter(gl, Filter::Linear)?;
+        texture.set_wrap(gl, Wrap::ClampToEdge)?;
+        Ok(texture)
+    }
+
+    /// Made by [`Texture::storage`].
+    pub fn is_storage(&self) -> bool {
+        self.is_storage
     }
 
     /// Makes a `GL_TEXTURE_2D` of an image: it can be sampled and drawn into. A fresh name each time.
@@ -219,6 +260,7 @@ impl Texture {
             fourcc,
             swizzle,
             upload: None,
+            is_storage: false,
             image,
         };
         texture.set_filter(gl, Filter::Linear)?;

@@ -281,19 +281,25 @@ pub fn glsl_head(version: ShaderVersion, inputs: &[Input<'_>]) -> Result<String>
     if inputs.iter().any(|input| input.binding == InputBinding::External) {
         head.push_str(match version {
             ShaderVersion::Essl100 => "#extension GL_OES_EGL_image_external : require\n",
-            ShaderVersion::Essl300 => "#extension GL_OES_EGL_image_external_essl3 : require\n",
+            ShaderVersion::Essl300 | ShaderVersion::Essl310 => "#extension GL_OES_EGL_image_external_essl3 : require\n",
         });
     }
     head.push_str(match version {
         ShaderVersion::Essl100 => {
             "#ifdef GL_FRAGMENT_PRECISION_HIGH\n#define DF_P highp\n#else\n#define DF_P mediump\n#endif\n"
         }
-        ShaderVersion::Essl300 => "#define DF_P highp\n",
+        ShaderVersion::Essl300 | ShaderVersion::Essl310 => "#define DF_P highp\n",
     });
-    let varying = varying_word(version);
     // A target of whole numbers clamps by itself: a caller that only copies into one defines this away.
     head.push_str("#ifndef DF_UNIT\n#define DF_UNIT(rgb) clamp(rgb, 0.0, 1.0)\n#endif\n");
-    let _ = writeln!(head, "precision DF_P float;\n{varying} DF_P vec2 {UV};");
+    let _ = match version {
+        // The middle of this invocation's pixel.
+        ShaderVersion::Essl310 => writeln!(
+            head,
+            "precision DF_P float;\nuniform vec2 df_resolution;\n#define {UV} ((vec2(gl_GlobalInvocationID.xy) + 0.5) / df_resolution)"
+        ),
+        _ => writeln!(head, "precision DF_P float;\n{} DF_P vec2 {UV};", varying_word(version)),
+    };
     for input in inputs {
         head.push_str(&glsl_input(version, input)?);
     }
@@ -303,7 +309,7 @@ pub fn glsl_head(version: ShaderVersion, inputs: &[Input<'_>]) -> Result<String>
 fn varying_word(version: ShaderVersion) -> &'static str {
     match version {
         ShaderVersion::Essl100 => "varying",
-        ShaderVersion::Essl300 => "in",
+        ShaderVersion::Essl300 | ShaderVersion::Essl310 => "in",
     }
 }
 
@@ -316,7 +322,7 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
     let name = input.name;
     let texture = match version {
         ShaderVersion::Essl100 => "texture2D",
-        ShaderVersion::Essl300 => "texture",
+        ShaderVersion::Essl300 | ShaderVersion::Essl310 => "texture",
     };
     let mut text = String::new();
     let kind = if input.binding == InputBinding::External { "samplerExternalOES" } else { "sampler2D" };
@@ -349,7 +355,10 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
             let coordinates = input.coordinates()?;
             for (which, transform) in [("luma", coordinates.luma), ("chroma", coordinates.chroma)] {
                 if let (varying, true) = transform.varying(which, name) {
-                    let _ = writeln!(text, "{} DF_P vec2 {varying};", varying_word(version));
+                    let _ = match version {
+                        ShaderVersion::Essl310 => writeln!(text, "#define {varying} ({})", transform.glsl(UV)),
+                        _ => writeln!(text, "{} DF_P vec2 {varying};", varying_word(version)),
+                    };
                 }
             }
             let _ = writeln!(text, "vec4 df_{name}(vec2 luma, vec2 chroma) {{");

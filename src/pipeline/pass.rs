@@ -24,6 +24,7 @@ use super::shader::constants::{literal, with_constants};
 use super::shader::{BUILT_IN, Declared, Entry, Shader, Version};
 
 pub mod composite;
+pub mod compute;
 #[cfg(feature = "mesh")]
 pub mod mesh;
 mod shadertoy;
@@ -72,6 +73,23 @@ impl PassInput {
     }
 }
 
+/// What a pass is drawn into.
+#[derive(Clone, Copy, Debug)]
+pub struct Canvas {
+    /// Width and height.
+    pub size: Size,
+    /// What the target keeps of a colour.
+    pub fourcc: Fourcc,
+    /// Somebody reads its alpha; where the CPU draws it is not computed otherwise.
+    pub alpha_is_read: bool,
+}
+
+impl From<(Size, Fourcc)> for Canvas {
+    fn from((size, fourcc): (Size, Fourcc)) -> Self {
+        Self { size, fourcc, alpha_is_read: true }
+    }
+}
+
 /// The shader of a pass that only copies its input.
 const COPY: &str = "vec4 pixel(vec2 uv) { return picture(); }\n";
 
@@ -93,10 +111,12 @@ impl Pass {
         name: &str,
         shader: Option<&Shader>,
         inputs: Vec<PassInput>,
-        (target, fourcc): (Size, Fourcc),
+        canvas: impl Into<Canvas>,
         values: &[Setting],
         optimize: Optimize,
     ) -> Result<Self> {
+        let Canvas { size: target, fourcc, alpha_is_read } = canvas.into();
+        let is_opaque = !alpha_is_read && gl.caps().is_software;
         // Floats keep what lies outside 0..1; whole numbers cannot.
         let clamps = fourcc.format()?.component_bits <= 10;
         let copy;
@@ -120,9 +140,17 @@ impl Pass {
         let views: Vec<gles::Input<'_>> = inputs.iter().map(PassInput::as_input).collect();
         let vertex = gles::yuv::glsl_vertex(version, &views)?;
         let highp = gl.caps().is_software && optimize.has(Step::Precision);
+        // A GPU reads uniforms for nothing, and what its compiler makes of constants may round otherwise. So may any where
+        // the result is not invariant: an author's own main names it.
+        let is_invariant = gl.caps().is_software && shader.entry != Entry::Main;
+        let constants = is_invariant && optimize.has(Step::Constants);
         let compile = |constants: bool| {
             let target = (target, clamps);
             let mut prelude = prelude(shader, version, &views, target, highp, constants)?;
+            if is_invariant {
+                // The same sums in the same order, alone, fused, and with constants.
+                let _ = writeln!(prelude, "invariant {};", color_name(version));
+            }
             if shader.entry == Entry::MainImage {
                 prelude.push_str(&shadertoy::prelude(version, &views, target.0));
             }
@@ -133,15 +161,15 @@ impl Pass {
             };
             let body = match four_wide {
                 true => four_wide_body(text, &views, target.0.width),
-                false => body(text, shader.entry, version),
+                false => body(text, shader.entry, version, is_opaque),
             };
             let body_path = &shader.path;
             let source = ProgramSource { name, version, vertex: &vertex, prelude: &prelude, body: &body, body_path };
             Program::new(gl, &source).map_err(|error| at_author(shader, &inputs, error))
         };
-        let program = match compile(optimize.has(Step::Constants)) {
+        let program = match compile(constants) {
             // What is right as a uniform may be wrong as a constant: an index, a divisor.
-            Err(error) if optimize.has(Step::Constants) && error.kind() == ErrorKind::Shader => compile(false),
+            Err(error) if constants && error.kind() == ErrorKind::Shader => compile(false),
             compiled => compiled,
         }?;
         drop(views);
@@ -228,6 +256,7 @@ fn version_name(version: ShaderVersion) -> &'static str {
     match version {
         ShaderVersion::Essl100 => "1.00",
         ShaderVersion::Essl300 => "3.00",
+        ShaderVersion::Essl310 => "3.10",
     }
 }
 
@@ -288,14 +317,23 @@ fn constant(values: &[Setting], name: &str) -> Option<String> {
     if setting.parameter.is_some() { None } else { literal(&setting.uniform, &setting.numbers) }
 }
 
+/// What `main` writes.
+fn color_name(version: ShaderVersion) -> &'static str {
+    if version == ShaderVersion::Essl300 { "df_color" } else { "gl_FragColor" }
+}
+
 /// The author's text, and the entry point behind it.
-fn body(mut text: String, entry: Entry, version: ShaderVersion) -> String {
+fn body(mut text: String, entry: Entry, version: ShaderVersion, is_opaque: bool) -> String {
     if entry == Entry::MainImage {
         text.push_str(&shadertoy::main(version));
     }
     if entry == Entry::Pixel {
-        let target = if version == ShaderVersion::Essl300 { "df_color" } else { "gl_FragColor" };
-        let _ = writeln!(text, "void main() {{ {target} = pixel({}); }}", gles::program::UV);
+        let target = color_name(version);
+        let uv = gles::program::UV;
+        let _ = match is_opaque {
+            true => writeln!(text, "void main() {{ {target} = vec4(pixel({uv}).rgb, 1.0); }}"),
+            false => writeln!(text, "void main() {{ {target} = pixel({uv}); }}"),
+        };
     }
     text
 }

@@ -14,21 +14,23 @@ use crate::format::Fourcc;
 use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
+use super::description::{ComputeKeys, Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
 use super::faults::Faults;
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
 use super::model::Model;
 use super::parameters::ParameterSet;
 use super::pass::composite;
-use super::shader::{Declared, Shader, texels};
+use super::shader::{Declared, Entry, Shader, texels};
 use super::sink::Shape;
 use super::source::{Info, Opened, Opening, Stop};
 
+mod alpha;
 mod explain;
 mod fuse;
 mod part;
 mod reuse;
+mod tolerance;
 
 pub use explain::Known;
 use part::{authored, check_sink, open_source, the_rest};
@@ -154,12 +156,16 @@ pub struct Plan {
     pub uniforms: Vec<Vec<Setting>>,
     /// Parameters with the values that they begin with.
     pub parameters: ParameterSet,
+    /// What is said of compute shaders, by the pass.
+    pub computes: BTreeMap<String, ComputeKeys>,
     /// Models, by the pass that draws each.
     pub models: BTreeMap<String, Arc<Model>>,
     /// What is said of them, by the pass.
     pub meshes: BTreeMap<String, MeshKeys>,
     /// Passes, as in the graph, that can be drawn four pixels a fragment; where the CPU draws.
     pub four_wide: Vec<bool>,
+    /// Passes, as in the graph, whose alpha nobody reads; where the CPU draws it is not computed.
+    pub unread_alpha: Vec<bool>,
     /// For each pass an earlier one whose texture it draws into, as nobody needs that picture any more.
     pub reused: Vec<Option<usize>>,
     /// Frames per second of the run.
@@ -174,6 +180,8 @@ pub struct Plan {
     described: Drawn,
     /// Passes that a driver does not take fused.
     apart: BTreeSet<String>,
+    /// What is drawn together is the same to the bit as what is drawn in parts: the CPU draws.
+    is_exact: bool,
 }
 
 impl Plan {
@@ -249,7 +257,9 @@ impl Plan {
             shaders: Vec::new(),
             uniforms: Vec::new(),
             four_wide: Vec::new(),
+            unread_alpha: Vec::new(),
             reused: Vec::new(),
+            computes: compute_keys(description),
             meshes: mesh_keys(description, &models),
             models,
             parameters,
@@ -259,6 +269,7 @@ impl Plan {
             draw: FrameSet::from_bounds(start, end),
             described: Drawn { graph, sizes, shaders, uniforms },
             apart: BTreeSet::new(),
+            is_exact: true,
         };
         plan.settle();
         Ok(plan)
@@ -267,17 +278,40 @@ impl Plan {
     /// Decides what is drawn together and how.
     fn settle(&mut self) {
         let fused = match self.optimize.has(Step::Fuse) {
-            true => fuse::fuse(&self.described, &self.infos, &self.apart),
+            true => {
+                let tolerance = (!self.is_exact).then_some(&self.parameters);
+                fuse::fuse(&self.described, &self.infos, &self.apart, tolerance)
+            }
             false => fuse::alone(&self.described, "the step \"fuse\" is off"),
         };
         Drawn { graph: self.graph, sizes: self.sizes, shaders: self.shaders, uniforms: self.uniforms } = fused.drawn;
         (self.parts, self.kept) = (fused.parts, fused.kept);
         let four_wide = self.optimize.has(Step::FourWide);
         self.four_wide = (0..self.sizes.len()).map(|pass| four_wide && self.can_be_four_wide(pass)).collect();
+        let alpha = self.optimize.has(Step::Alpha);
+        self.unread_alpha = (0..self.sizes.len()).map(|pass| alpha && self.is_alpha_unread(pass)).collect();
         self.reused = match self.optimize.has(Step::Reuse) {
             true => reuse::reuse(&self.graph, &self.sizes),
             false => vec![None; self.sizes.len()],
         };
+    }
+
+    /// Decides what is drawn together for this driver: a GPU rounds between passes by rules of its own, and what cannot be
+    /// shown to stay within one code is drawn in parts there. Indices of passes may change.
+    pub fn settle_for(&mut self, software: bool) {
+        if self.is_exact != software {
+            self.is_exact = software;
+            self.settle();
+        }
+    }
+
+    /// Passes that are drawn with others where the CPU draws and by themselves on a GPU, and why.
+    fn apart_on_gpus(&self) -> Vec<(String, String)> {
+        if !self.optimize.has(Step::Fuse) {
+            return Vec::new();
+        }
+        let kept = fuse::fuse(&self.described, &self.infos, &self.apart, Some(&self.parameters)).kept;
+        kept.into_iter().filter(|(name, _)| !self.kept.iter().any(|(here, _)| here == name)).collect()
     }
 
     /// Draws the parts of a fused pass one by one, as a driver does not take them together. Other passes stay as they
@@ -318,9 +352,29 @@ impl Plan {
         is_plain
             && node.is_plain()
             && is_read
+            && self.stays_one_code(pass)
             && !node.inputs.is_empty()
             && shader.is_none_or(Shader::is_repeatable)
             && node.inputs.iter().all(input_fits)
+    }
+
+    /// Whether what a pass leaves in the alpha of its target is seen by nobody.
+    fn is_alpha_unread(&self, pass: usize) -> bool {
+        let (node, shader) = (&self.graph.passes[pass], self.shaders[pass].as_deref());
+        let is_pixel = shader.is_some_and(|shader| shader.entry == Entry::Pixel);
+        // Of a fused pass the last part is what the target gets.
+        let described = self.described.graph.passes.iter().position(|described| described.name == node.name);
+        let of = |described| alpha::is_unread(&self.described, &self.infos, &self.parameters, described);
+        is_pixel && node.is_plain() && !self.four_wide[pass] && described.is_some_and(of)
+    }
+
+    /// Whether one code more or less in any part of a fused pass stays one: colours that are converted four at once are
+    /// sums in another order, and now and then round otherwise.
+    fn stays_one_code(&self, pass: usize) -> bool {
+        let parts = &self.parts[pass];
+        let passes = self.described.graph.passes.iter().enumerate();
+        let off = passes.filter(|(_, node)| parts.contains(&node.name)).map(|(index, _)| index).collect();
+        tolerance::check(&self.described, &self.infos, &self.parameters, &off).is_ok()
     }
 
     /// How a source is read by the pass that draws it four pixels a fragment: `None` where no pass does.
@@ -372,6 +426,16 @@ impl Plan {
         format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
     }
 
+    /// A compute shader in words: file, groups; `None` for other passes.
+    pub(super) fn describe_compute(&self, pass: usize) -> Option<String> {
+        let keys = self.computes.get(&self.graph.passes[pass].name)?;
+        let [x, y] = keys.local_size;
+        let size = self.sizes[pass];
+        let [across, down] = keys.groups.unwrap_or([size.width.div_ceil(x), size.height.div_ceil(y)]);
+        let file = keys.file.get_ref().display();
+        Some(format!("runs {file} in {across}x{down} work groups of {x}x{y} invocations"))
+    }
+
     /// What would be done, one line per part.
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -394,7 +458,7 @@ impl Plan {
             let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
             let drawn = match self.models.get(&pass.name) {
                 Some(model) => format!("; draws {}", self.describe_model(model)),
-                None => String::new(),
+                None => self.describe_compute(index).map_or(String::new(), |words| format!("; {words}")),
             };
             let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
             lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
@@ -419,6 +483,12 @@ impl Plan {
         });
         lines
     }
+}
+
+fn compute_keys(description: &Description) -> BTreeMap<String, ComputeKeys> {
+    let passes = description.passes.iter();
+    let keys = passes.filter_map(|(name, pass)| Some((name, pass.compute.as_ref()?.get_ref().0.clone())));
+    keys.map(|(name, keys)| (name.get_ref().clone(), keys)).collect()
 }
 
 /// What the pictures of a pass are.

@@ -22,7 +22,7 @@ use crate::gles::{Gl, ProgramCache};
 use crate::layout::Size;
 
 use super::description::{Description, Filter, FrameRange, Require, Step};
-use super::graph::Graph;
+use super::graph::{Graph, Kind};
 use super::pass::Moment;
 use super::plan::Plan;
 use super::report::{self, Driver, Report};
@@ -36,11 +36,13 @@ pub mod live;
 mod planes;
 mod programs;
 mod queue;
+mod reading;
 pub mod reload;
 mod stage;
 mod target;
 mod times;
 pub mod trial;
+mod way;
 
 use deliver::SinkThread;
 use feed::{SourceFeed, Taken};
@@ -121,7 +123,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
     let (described, description) = match options.edits {
         // An edited shader may ask for what the cheaper ways leave out.
         true => {
-            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide, Step::Constants]);
+            let optimize = description.optimize.without(&[Step::Fuse, Step::FourWide, Step::Constants, Step::Alpha]);
             plain = Description { optimize, ..description.clone() };
             (Some(description), &plain)
         }
@@ -216,6 +218,7 @@ impl<'a> Job<'a> {
         // Four pixels a fragment pay where a fragment is dear, and where pixels are copied in and out anyway.
         let copies = self.context.display().dma_buf_import().is_none();
         let by_fours = gl.caps().is_software && gl.caps().at_least(3, 0) && copies && cfg!(target_endian = "little");
+        plan.settle_for(gl.caps().is_software);
         programs::settle_four_wide(gl, &mut plan, by_fours)?;
         let filters: Vec<Option<Filter>> =
             (0..plan.sources.len()).map(|source| plan.four_wide_filter(source)).collect();
@@ -259,7 +262,8 @@ impl<'a> Job<'a> {
                 continue;
             }
             let previous = node.keeps_previous.then_some(node.clear.unwrap_or([0.0; 4]));
-            let demands = target::Demands { four_wide: four_wide[index], previous };
+            let stored = node.kind == Kind::Compute;
+            let demands = target::Demands { stored, four_wide: four_wide[index], previous };
             targets.push(Target::new(gl, &self, &node.name, &shapes[index], memory, demands)?);
         }
         if self.require {
@@ -516,6 +520,7 @@ fn with_place(description: &Description, error: Error) -> Error {
         match key {
             "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
             "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
+            "compute" => pass.compute.as_ref().map(|compute| compute.span()),
             _ => None,
         }
     });

@@ -15,9 +15,13 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result, Span, read_text};
 
 pub mod constants;
+pub mod gain;
 pub mod join;
 pub mod texels;
 pub mod tokens;
+mod words;
+
+use words::{NEW_IN_300, has_function, uniforms, without_comments, words};
 
 /// Uniforms that every shader has.
 pub const BUILT_IN: [&str; 3] = ["time", "frame", "resolution"];
@@ -29,6 +33,8 @@ pub enum Version {
     Es100,
     /// GLSL ES 3.00: OpenGL ES 3.0.
     Es300,
+    /// GLSL ES 3.10: OpenGL ES 3.1, compute shaders only.
+    Es310,
 }
 
 /// Who writes the pixel.
@@ -100,99 +106,6 @@ pub struct Shader {
     joined: Option<join::Joined>,
 }
 
-/// Names that GLSL ES 3.00 took, and 1.00 leaves to authors.
-const NEW_IN_300: &[&str] = &[
-    "acosh",
-    "asinh",
-    "atanh",
-    "case",
-    "centroid",
-    "cosh",
-    "default",
-    "determinant",
-    "filter",
-    "flat",
-    "floatBitsToInt",
-    "floatBitsToUint",
-    "intBitsToFloat",
-    "inverse",
-    "isinf",
-    "isnan",
-    "isampler2D",
-    "isampler3D",
-    "isamplerCube",
-    "isampler2DArray",
-    "layout",
-    "mat2x2",
-    "mat2x3",
-    "mat2x4",
-    "mat3x2",
-    "mat3x3",
-    "mat3x4",
-    "mat4x2",
-    "mat4x3",
-    "mat4x4",
-    "modf",
-    "outerProduct",
-    "packHalf2x16",
-    "packSnorm2x16",
-    "packUnorm2x16",
-    "round",
-    "roundEven",
-    "sampler2DArray",
-    "sampler2DArrayShadow",
-    "sampler2DShadow",
-    "sampler3D",
-    "samplerCubeShadow",
-    "sinh",
-    "smooth",
-    "switch",
-    "tanh",
-    "texelFetch",
-    "texelFetchOffset",
-    "texture",
-    "texture2D",
-    "textureGrad",
-    "textureGradOffset",
-    "textureLod",
-    "textureLodOffset",
-    "textureOffset",
-    "textureProj",
-    "textureProjGrad",
-    "textureProjGradOffset",
-    "textureProjLod",
-    "textureProjLodOffset",
-    "textureProjOffset",
-    "textureSize",
-    "transpose",
-    "trunc",
-    "uint",
-    "uintBitsToFloat",
-    "unpackHalf2x16",
-    "unpackSnorm2x16",
-    "unpackUnorm2x16",
-    "usampler2D",
-    "usampler2DArray",
-    "usampler3D",
-    "usamplerCube",
-    "uvec2",
-    "uvec3",
-    "uvec4",
-    "coherent",
-    "restrict",
-    "readonly",
-    "writeonly",
-    "resource",
-    "atomic_uint",
-    "noperspective",
-    "patch",
-    "sample",
-    "subroutine",
-    "common",
-    "partition",
-    "active",
-];
-
 /// A shader may include so many files.
 const MAX_FILES: usize = 64;
 
@@ -212,10 +125,21 @@ impl Shader {
     /// # Errors
     /// As [`Shader::open`].
     pub fn parse(path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> Result<Self> {
-        let (path, text) = (path.as_ref(), text.into());
+        Self::parse_as(path.as_ref(), text.into(), Version::Es100)
+    }
+
+    /// Reads a compute shader and what it includes. Its version is 3.10, written or not.
+    ///
+    /// # Errors
+    /// As [`Shader::open`]; `Shader` where it has no `main`.
+    pub fn open_compute(path: &Path) -> Result<Self> {
+        Self::parse_as(path, read_text(path, "shader")?.into(), Version::Es310)
+    }
+
+    fn parse_as(path: &Path, text: Arc<str>, version: Version) -> Result<Self> {
         let mut shader = Self {
             path: path.to_owned(),
-            version: Version::Es100,
+            version,
             version_is_given: false,
             entry: Entry::Pixel,
             uniforms: Vec::new(),
@@ -237,7 +161,16 @@ impl Shader {
             ("void mainImage(…)", Entry::MainImage, is_image),
         ];
         let found: Vec<_> = entries.into_iter().filter(|(.., is_there)| *is_there).collect();
+        let is_compute = version == Version::Es310;
         shader.entry = match found.as_slice() {
+            [.., (_, Entry::Main, _)] if is_compute => Entry::Main,
+            _ if is_compute => {
+                let (path, text) = &shader.files[0];
+                let hint = "e.g. void main() { imageStore(target, ivec2(gl_GlobalInvocationID.xy), camera()); }";
+                return Err(Error::new(ErrorKind::Shader, "shader", "a compute shader has void main()")
+                    .with_hint(hint)
+                    .with_span(Span::new(path, text.clone(), 0..0)));
+            }
             [(_, entry, _)] => *entry,
             several => {
                 let detail = match several {
@@ -301,6 +234,10 @@ impl Shader {
 
     fn set_version(&mut self, version: &str, file: usize) -> Result<(), String> {
         let version = match version {
+            "310 es" if self.version == Version::Es310 => Version::Es310,
+            other if self.version == Version::Es310 => {
+                return Err(format!("#version {other}: compute shaders are of 310 es"));
+            }
             "100" => Version::Es100,
             "300 es" => Version::Es300,
             other => return Err(format!("#version {other}: expected 300 es, or no version for GLSL ES 1.00")),
@@ -426,80 +363,6 @@ impl Shader {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|(path, _)| path.as_path())
     }
-}
-
-/// The text with every comment replaced by spaces.
-fn without_comments(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('/') {
-        plain.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let end = match rest.as_bytes().get(1) {
-            Some(b'/') => rest.find('\n').unwrap_or(rest.len()),
-            Some(b'*') => rest[2..].find("*/").map_or(rest.len(), |end| end + 4),
-            _ => {
-                plain.push('/');
-                rest = &rest[1..];
-                continue;
-            }
-        };
-        plain.push(' ');
-        rest = &rest[end..];
-    }
-    plain.push_str(rest);
-    plain
-}
-
-fn words(text: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let length = match is_word(first) {
-            true => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            false => first.len_utf8(),
-        };
-        words.push(&rest[..length]);
-        rest = rest[length..].trim_start();
-    }
-    words
-}
-
-fn has_function(plain: &str, kind: &str, name: &str) -> bool {
-    words(plain).windows(3).any(|window| window == [kind, name, "("])
-}
-
-fn uniforms(plain: &str) -> Vec<Declared> {
-    let words = words(plain);
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < words.len() {
-        if words[at] != "uniform" {
-            at += 1;
-            continue;
-        }
-        at += 1;
-        if words.get(at).is_some_and(|word| matches!(*word, "lowp" | "mediump" | "highp")) {
-            at += 1;
-        }
-        let Some(kind) = words.get(at) else { break };
-        at += 1;
-        // Names up to the semicolon, with array sizes.
-        while let Some(name) = words.get(at).filter(|name| **name != ";") {
-            let mut elements = 1;
-            let mut next = at + 1;
-            if words.get(next) == Some(&"[") {
-                elements = words.get(next + 1).and_then(|size| size.parse().ok()).unwrap_or(1);
-                next += 3;
-            }
-            if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-                found.push(Declared { name: (*name).to_owned(), kind: (*kind).to_owned(), elements });
-            }
-            at = if words.get(next) == Some(&",") { next + 1 } else { next };
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@
 
 pub mod bt;
 pub mod draw;
+pub mod files;
 pub mod pattern;
 pub mod sw_sync;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use darkframe::allocator::{Request, Usage};
 use darkframe::board::Board;
@@ -20,6 +22,7 @@ use darkframe::egl::Display;
 use darkframe::error::{Error, ErrorKind};
 use darkframe::format::Fourcc;
 use darkframe::layout::Size;
+use darkframe::pool::Pool;
 
 /// Names that this tier must not skip.
 pub fn demanded(what: &str) -> bool {
@@ -66,4 +69,17 @@ pub fn gpu_display(fourcc: Fourcc, size: Size) -> Option<(Device, Display, Buffe
     let usage = Usage::SAMPLE | Usage::RENDER | Usage::CPU_READ | Usage::CPU_WRITE;
     let buffer = or_skip("zero-copy", device.allocate(&Request::new(size, fourcc).usage(usage).require_dma_buf()))?;
     Some((device, display, buffer))
+}
+
+/// Waits for a buffer of `pool` that nobody holds.
+#[track_caller]
+pub fn acquire(pool: &Pool) -> Buffer {
+    let since = Instant::now();
+    loop {
+        if let Some(buffer) = pool.acquire().unwrap() {
+            return buffer;
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "no buffer came back");
+        std::thread::sleep(Duration::from_micros(200));
+    }
 }

@@ -204,7 +204,8 @@ fn a_socket_of_the_file_system_is_for_this_user_and_answers_while_a_run_waits() 
     let mut command = folder.command(&["run", "-q", "p.toml", "--metrics-listen", "./m.sock"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
-    while !folder.path("m.sock").exists() && begun.elapsed() < LIMIT {
+    // A socket has its name before it listens.
+    while UnixStream::connect(folder.path("m.sock")).is_err() && begun.elapsed() < LIMIT {
         std::thread::sleep(Duration::from_millis(5));
     }
     let (status, _, body) = ask();

@@ -5,7 +5,8 @@
 //!
 //! Two ways to see a plane as a render target ([`PlaneWay`]): as the RGB format of its own samples (`R8`, `GR88`), or as
 //! `ABGR8888` texels of four bytes each, for contexts that render to no others. Read back, the second gives a plane's
-//! bytes as they are: `glReadPixels` of R, G, B, A is all that OpenGL ES 2 promises.
+//! bytes as they are: `glReadPixels` of R, G, B, A is all that OpenGL ES 2 promises. The third sees no planes: a driver
+//! with `GL_EXT_YUV_target` takes Y, Cb and Cr of every pixel in one pass, and filters the chroma by itself.
 //!
 //! Chroma is filtered to where it sits. Across: centre is the mean of two columns, left and top-left are
 //! [1 2 1] / 4 around the even column. Down: centre and left are the mean of two rows, top-left is [1 2 1] / 4 around the
@@ -32,6 +33,8 @@ pub enum PlaneWay {
     Views,
     /// Four bytes a texel, whatever they are.
     Packed,
+    /// The whole picture at once, by `GL_EXT_YUV_target`. How the driver filters chroma is its own affair: prove it.
+    Whole,
 }
 
 impl std::fmt::Display for PlaneWay {
@@ -39,6 +42,7 @@ impl std::fmt::Display for PlaneWay {
         f.pad(match self {
             Self::Views => "planes as targets",
             Self::Packed => "planes as targets of four bytes a texel",
+            Self::Whole => "one pass over all planes",
         })
     }
 }
@@ -55,12 +59,16 @@ pub fn check_target(fourcc: Fourcc) -> Result<()> {
 ///
 /// Import each with [`ImportOptions::plane`](crate::egl::ImportOptions::plane) and `reinterpret`, or make a texture of it.
 /// In the last texel of a row, [`PlaneWay::Packed`] writes up to three bytes beyond the samples: into padding.
+/// [`PlaneWay::Whole`] has one view, the picture itself: an image of the whole buffer as an external texture.
 ///
 /// # Errors
 /// As [`check_target`].
 pub fn target_views(fourcc: Fourcc, size: Size, way: PlaneWay) -> Result<Vec<PlaneView>> {
     size.check()?;
     let shape = Shape::new(fourcc)?;
+    if way == PlaneWay::Whole {
+        return Ok(vec![PlaneView { plane: 0, fourcc, size, filter: Filter::Nearest }]);
+    }
     let view = |plane: usize| {
         let row_bytes = shape.format.planes[plane].row_bytes(size.width);
         let (view, texel_bytes) = shape.view(plane, way)?;
@@ -140,19 +148,27 @@ impl PlaneWriter {
     /// Compiles the passes. `swizzle` is that of the textures to come ([`Texture::swizzle`]).
     ///
     /// # Errors
-    /// As [`target_views`]; `Unsupported`: more than 8 bits where fragment shaders have 16-bit floats only.
+    /// As [`target_views`]; `Unsupported`: more than 8 bits where fragment shaders have 16-bit floats only, or
+    /// [`PlaneWay::Whole`] without `GL_EXT_YUV_target`.
     pub fn new(gl: &Gl, fourcc: Fourcc, size: Size, color: Color, way: PlaneWay, swizzle: &str) -> Result<Self> {
         let shape = Shape::new(fourcc)?;
         if shape.packing.sample_bytes > 1 && !gl.caps().fragment_highp {
             let detail = format!("{fourcc}: fragment shaders of {} have no highp floats", gl.caps().renderer);
             return Err(Error::unsupported("GL_FRAGMENT_PRECISION_HIGH", detail).with_hint("use an 8-bit format"));
         }
+        if way == PlaneWay::Whole && !gl.caps().has_yuv_target() {
+            let detail = format!("{fourcc}: {} does not offer it on OpenGL ES 3", gl.caps().renderer);
+            return Err(Error::unsupported("GL_EXT_YUV_target", detail).with_hint("draw plane by plane"));
+        }
         let mut planes = Vec::new();
         for view in target_views(fourcc, size, way)? {
-            let text = Text::new(&shape, &view, size, color, way, swizzle)?;
+            let (text, version) = match way {
+                PlaneWay::Whole => (Text::whole(&shape, color, swizzle)?, ShaderVersion::Essl300),
+                _ => (Text::new(&shape, &view, size, color, way, swizzle)?, ShaderVersion::Essl100),
+            };
             let source = ProgramSource {
                 name: "planes",
-                version: ShaderVersion::Essl100,
+                version,
                 vertex: &text.vertex,
                 prelude: &text.prelude,
                 body: &text.body,
@@ -202,6 +218,30 @@ struct Text {
 }
 
 impl Text {
+    /// Y, Cb and Cr of every pixel, which the driver writes into the planes. The codes are ours, so the colours are those
+    /// of the other ways: the extension's own `rgb_2_yuv` has BT.601 and BT.709 only.
+    fn whole(shape: &Shape, color: Color, swizzle: &str) -> Result<Self> {
+        let order: Vec<String> = (0..4).map(|index| super::component(swizzle, index, "s")).collect::<Result<_>>()?;
+        let matrix = color.rgb_to_yuv(shape.packing.bits);
+        let code = |row: [f64; 4]| format!("dot(rgb, vec4({}))", row.map(number).join(", "));
+        Ok(Self {
+            vertex: format!(
+                "in vec2 {POSITION};\nout vec2 t0;\nvoid main() {{\n    t0 = {POSITION} * 0.5 + 0.5;\n    \
+                 gl_Position = vec4({POSITION}, 0.0, 1.0);\n}}\n"
+            ),
+            prelude: "#extension GL_EXT_YUV_target : require\nprecision highp float;\nprecision highp sampler2D;\n\
+                      uniform sampler2D picture;\nin vec2 t0;\nlayout(yuv) out vec4 yuv;\n"
+                .into(),
+            body: format!(
+                "void main() {{\n    vec4 s = texture(picture, t0);\n    vec4 rgb = vec4({}, 1.0);\n    \
+                 yuv = vec4({}, 1.0);\n}}\n",
+                order[..3].join(", "),
+                matrix.map(code).join(", ")
+            ),
+            mixes: false,
+        })
+    }
+
     fn new(shape: &Shape, view: &PlaneView, size: Size, color: Color, way: PlaneWay, swizzle: &str) -> Result<Self> {
         let plane = &shape.format.planes[view.plane];
         let samples = shape.samples(view.plane, way)?;
@@ -246,7 +286,7 @@ impl Text {
         let max = f64::from((1u32 << packing.bits) - 1);
         let step = f64::from(packing.word(1));
         let outputs: Vec<String> = match (packing.sample_bytes, way) {
-            (1, _) => parts,
+            (1, _) | (_, PlaneWay::Whole) => parts,
             // The code, then its word, of 65535.
             (_, PlaneWay::Views) => {
                 let scale = number(step / 65535.0);
@@ -368,6 +408,7 @@ mod tests {
         for way in [PlaneWay::Views, PlaneWay::Packed] {
             assert_eq!(sizes(Fourcc::YUYV, way), [(rgba, Size::new(3, 5))]);
         }
+        assert_eq!(sizes(Fourcc::NV12, PlaneWay::Whole), [(Fourcc::NV12, Size::new(6, 5))]);
         for wrong in [Fourcc::ABGR8888, Fourcc::NV15, Fourcc::Y410, Fourcc::YUV410, Fourcc::Y210, Fourcc::Y416] {
             assert!(check_target(wrong).is_err(), "{wrong}");
         }

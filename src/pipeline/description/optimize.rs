@@ -23,14 +23,16 @@ pub enum Step {
     Reuse,
     /// Where the CPU draws, four pixels are made at once from sources with subsampled chroma.
     FourWide,
-    /// Uniforms that nothing can change are constants for the compiler.
+    /// Where the CPU draws, uniforms that nothing can change are constants for the compiler.
     Constants,
+    /// Where the CPU draws, alpha that nobody reads is not computed.
+    Alpha,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 6] =
-        [Self::Fuse, Self::Nearest, Self::Precision, Self::Reuse, Self::FourWide, Self::Constants];
+    pub const ALL: [Self; 7] =
+        [Self::Fuse, Self::Nearest, Self::Precision, Self::Reuse, Self::FourWide, Self::Constants, Self::Alpha];
 
     /// Its name in a pipeline file.
     pub const fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Step {
             Self::Reuse => "reuse",
             Self::FourWide => "four-wide",
             Self::Constants => "constants",
+            Self::Alpha => "alpha",
         }
     }
 
@@ -52,7 +55,10 @@ impl Step {
             Self::Precision => "where the CPU draws, `mediump` and `lowp` mean `highp`",
             Self::Reuse => "passes that are never needed at the same time share a texture",
             Self::FourWide => "where the CPU draws, four pixels of a source with subsampled chroma are made at once",
-            Self::Constants => "sizes, and uniforms that no parameter can change, are constants for the compiler",
+            Self::Constants => {
+                "where the CPU draws, sizes and uniforms that no parameter can change are constants for the compiler"
+            }
+            Self::Alpha => "where the CPU draws, alpha that nobody reads is not computed",
         }
     }
 }

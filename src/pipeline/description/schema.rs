@@ -10,8 +10,8 @@ use crate::format::{FORMATS, Fourcc};
 use crate::layout::Size;
 
 use super::{
-    Blend, BlendKeys, BlendMode, FrameRange, Inputs, Length, Mesh, MeshKeys, Numbers, Optimize, PassSize, Rate, Rgba,
-    Samples, Spanned, Step, Text, Turntable, Uniform,
+    Blend, BlendKeys, BlendMode, Compute, ComputeKeys, FrameRange, Inputs, Length, Mesh, MeshKeys, Numbers, Optimize,
+    PassSize, Rate, Rgba, Samples, Spanned, Step, Text, Turntable, Uniform,
 };
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
@@ -224,6 +224,19 @@ impl TextSchema for Samples {
             ],
             "examples": [4, "max"],
         })
+    }
+}
+
+impl JsonSchema for Compute {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Compute".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<ComputeKeys>();
+        json_schema!({ "anyOf": [{ "type": "string" }, table] })
     }
 }
 

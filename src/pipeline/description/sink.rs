@@ -1,6 +1,6 @@
-//! Where pictures go: the keys of a sink.
+//! The keys of a sink.
 //!
-//! In: TOML. Out: [`Sink`], whose values are well-formed by themselves. Not here: whether they fit together (`sink`).
+//! In: TOML. Out: typed values. Not here: which of them go together (`sink::Plan`).
 
 use std::path::PathBuf;
 

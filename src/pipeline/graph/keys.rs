@@ -6,11 +6,13 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-
+use crate::format::Fourcc;
+use crate::gles::compute::image_format;
 use crate::layout::Constraints;
 
-use super::super::description::{Description, Mesh, Pass, Spanned, Style, did_you_mean};
+use super::super::description::{Compute, Description, Mesh, Pass, Spanned, Style, did_you_mean};
 use super::super::expression::{Expression, Wrong};
+use super::super::pass::compute::TARGET;
 
 /// What a pass does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Kind {
     Blend,
     /// A model; with a shader of its surfaces, or without.
     Mesh,
+    /// A compute shader that stores the target.
+    Compute,
 }
 
 /// When a pass is drawn.
@@ -81,6 +85,7 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         ("overlay", pass.overlay.as_ref().map(|value| value.span()), Kind::Overlay),
         ("blend", pass.blend.as_ref().map(|value| value.span()), Kind::Blend),
         ("mesh", pass.mesh.as_ref().map(|value| value.span()), Kind::Mesh),
+        ("compute", pass.compute.as_ref().map(|value| value.span()), Kind::Compute),
     ];
     let mut given: Vec<_> = keys.iter().filter_map(|(key, span, kind)| Some((*key, span.clone()?, *kind))).collect();
     given.sort_by_key(|(_, span, _)| span.start);
@@ -92,7 +97,7 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         let key = if key.is_empty() { format!("pass.{name}") } else { format!("pass.{name}.{key}") };
         description.error(key, detail, span)
     };
-    let one_of = "a pass has one of shader, overlay, blend and mesh";
+    let one_of = "a pass has one of shader, overlay, blend, mesh and compute";
     let (key, span, kind) = match given.as_slice() {
         [one] => one.clone(),
         [] => {
@@ -136,6 +141,9 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
             return Err(error(key, "scale: expected more than 0, e.g. 0.5 or \"30%\"".into(), overlay.span()));
         }
     }
+    if let (Kind::Compute, Some(compute)) = (kind, &pass.compute) {
+        check_compute(description, name, pass, compute)?;
+    }
     if let (Kind::Mesh, Some(mesh)) = (kind, &pass.mesh) {
         check_mesh(description, name, pass, mesh)?;
     }
@@ -147,6 +155,30 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         Some(Style::Shadertoy) => Ok(Kind::Shadertoy),
         _ => Ok(kind),
     }
+}
+
+fn check_compute(description: &Description, name: &str, pass: &Pass, compute: &Spanned<Compute>) -> Result<()> {
+    let at =
+        |key: &str, detail: String, span: Range<usize>| description.error(format!("pass.{name}.{key}"), detail, span);
+    if let Some((key, words)) = compute.get_ref().0.wrong() {
+        return Err(at("compute", format!("{key}: {words}"), compute.span()));
+    }
+    if let Some(repeat) = pass.repeat.as_ref().filter(|repeat| *repeat.get_ref() > 1) {
+        let error = at("repeat", "a compute shader is run once a frame".into(), repeat.span());
+        return Err(error.with_hint("loop inside of it, or make several passes"));
+    }
+    if let Some((input, _)) = pass.inputs.0.iter().find(|(input, _)| input.get_ref() == TARGET) {
+        let detail = format!("\"{TARGET}\" is the image that a compute shader stores");
+        return Err(at("inputs", detail, input.span()).with_hint("give the input another name"));
+    }
+    let fourcc = pass.format.as_ref().map_or(Fourcc::ABGR8888, |format| format.get_ref().0);
+    // YUV is drawn from RGB of 8 bits; of more bits it would be of a format that is not stored.
+    let format = fourcc.format()?;
+    let stored = if format.is_yuv() && format.component_bits == 8 { Fourcc::ABGR8888 } else { fourcc };
+    image_format(stored).map(|_| ()).map_err(|error| {
+        let span = pass.format.as_ref().map_or(compute.span(), |format| format.span());
+        at("format", error.detail().to_owned(), span).with_hint(error.hint().unwrap_or_default())
+    })
 }
 
 fn check_mesh(description: &Description, name: &str, pass: &Pass, mesh: &Spanned<Mesh>) -> Result<()> {

@@ -33,3 +33,22 @@ impl Model {
         match self.never {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::description::Description;
+    use super::super::super::plan::Plan;
+
+    /// A pipeline with a model says at its key what is missing, and how to have it.
+    #[test]
+    fn a_build_without_models_names_the_feature() {
+        let text =
+            "[pass.model]\nmesh = \"turntable.gltf\"\nsize = \"8x8\"\n[sink.s]\ninput = \"model\"\nkind = \"null\"\n";
+        let description = Description::parse("p.toml", text).unwrap();
+        let Err(error) = Plan::new(&description, None) else { panic!("there is a model") };
+        let words = error.to_string();
+        for expected in ["p.toml:2:8", "turntable.gltf: this build draws no models", "the cargo feature mesh"] {
+            assert!(words.contains(expected), "{expected}\n{words}");
+        }
+    }
+}

@@ -41,6 +41,7 @@ impl Plan {
         if !self.graph.unused.is_empty() {
             lines.push(format!("not drawn, as no sink needs them: {}", self.graph.unused.join(", ")));
         }
+        let apart = if driver.is_none() { self.apart_on_gpus() } else { Vec::new() };
         for (index, pass) in self.graph.passes.iter().enumerate() {
             lines.push(String::new());
             let parts = &self.parts[index];
@@ -53,6 +54,9 @@ impl Plan {
             if let Some(model) = self.models.get(&pass.name) {
                 lines.push(format!("  draws {} with depth, into the whole target anew", self.describe_model(model)));
             }
+            if let Some(words) = self.describe_compute(index) {
+                lines.push(format!("  {words}: needs OpenGL ES 3.1; a target in a dma-buf is drawn from a texture"));
+            }
             for (number, (name, feed)) in pass.inputs.iter().enumerate() {
                 let how = self.how_it_is_read(index, name, *feed, pass.filter_of(number), driver);
                 lines.push(format!("  reads {} as {name}: {how}", self.graph.name(*feed)));
@@ -63,8 +67,14 @@ impl Plan {
             if parts.len() > 1 {
                 lines.push("  between the parts: clamped to 0..1 and rounded to 8 bits, as a target would".into());
             }
+            for (part, why) in apart.iter().filter(|(part, _)| parts.contains(part)) {
+                lines.push(format!("  where a GPU draws, {part} is drawn by itself: {why}"));
+            }
             lines.push(format!("  precision: {}", self.precision(driver)));
-            lines.push(format!("  constants: {}", self.constants(index)));
+            lines.push(format!("  constants: {}", self.constants(index, driver)));
+            if let Some(words) = self.alpha(index, driver) {
+                lines.push(format!("  alpha: {words}"));
+            }
             lines.push(format!("  {}", self.width(index, driver)));
             lines.push(format!("  target: {}", self.target(index)));
         }
@@ -111,14 +121,26 @@ impl Plan {
         }
     }
 
-    fn constants(&self, pass: usize) -> String {
+    fn constants(&self, pass: usize, driver: Option<&Known>) -> String {
         if !self.optimize.has(Step::Constants) {
             return "none: the step \"constants\" is off".into();
+        }
+        if driver.is_some_and(|driver| !driver.software) {
+            return "none: a GPU reads uniforms for nothing, and may round otherwise without them".into();
         }
         let known = |setting: &&Setting| setting.parameter.is_none();
         let uniforms = self.uniforms[pass].iter().filter(known).map(|setting| setting.uniform.name.as_str());
         let sizes = if self.graph.passes[pass].inputs.is_empty() { "the target's size" } else { "all sizes" };
-        [sizes].into_iter().chain(uniforms).collect::<Vec<_>>().join(", ")
+        let list = [sizes].into_iter().chain(uniforms).collect::<Vec<_>>().join(", ");
+        if driver.is_none() { format!("{list} (where the CPU draws)") } else { list }
+    }
+
+    fn alpha(&self, pass: usize, driver: Option<&Known>) -> Option<&'static str> {
+        match (self.unread_alpha[pass], driver) {
+            (false, _) | (true, Some(Known { software: false, .. })) => None,
+            (true, Some(_)) => Some("not computed: nobody reads it"),
+            (true, None) => Some("not computed where the CPU draws: nobody reads it"),
+        }
     }
 
     fn width(&self, pass: usize, driver: Option<&Known>) -> String {
@@ -141,12 +163,16 @@ impl Plan {
         };
         if node.kind == Kind::Mesh {
             "it draws a model"
+        } else if node.kind == Kind::Compute {
+            "it is a compute shader"
         } else if !self.optimize.has(Step::FourWide) {
             "the step \"four-wide\" is off"
         } else if node.inputs.is_empty() || !node.inputs.iter().all(|(_, feed)| is_subsampled(feed)) {
             "not every input is a source of 8 bits with subsampled chroma, four columns wide"
         } else if node.fourcc != Fourcc::ABGR8888 || !self.graph.sinks.iter().any(|sink| sink.pass == pass) {
             "another pass reads its picture, or it is no ABGR8888"
+        } else if !self.stays_one_code(pass) {
+            "sums in another order may round otherwise, and a later part is steep"
         } else {
             "it asks for other pixels than its own, or its source feeds others too"
         }
@@ -158,6 +184,9 @@ impl Plan {
         }
         if self.graph.passes[pass].kind == Kind::Mesh {
             return "a texture of its own, with depth beside it".into();
+        }
+        if self.graph.passes[pass].kind == Kind::Compute {
+            return "a texture of its own, of fixed storage".into();
         }
         if !self.graph.passes[pass].is_plain() {
             return "a texture of its own: it has wrap, clear, repeat or enable, or is read in the next frame".into();

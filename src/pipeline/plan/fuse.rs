@@ -16,6 +16,7 @@ use crate::format::Fourcc;
 use crate::gles::yuv;
 use crate::pipeline::description::Filter;
 use crate::pipeline::graph::{Feed, Graph, Kind, PassNode};
+use crate::pipeline::parameters::ParameterSet;
 use crate::pipeline::shader::join::{Joint, Part, name_in};
 use crate::pipeline::shader::{Declared, Shader, Version};
 use crate::pipeline::source::Info;
@@ -59,8 +60,9 @@ pub(super) struct Fused {
     pub(super) kept: Vec<(String, String)>,
 }
 
-/// Fuses what can be fused. `apart` names passes that must stay alone, as a driver does not take them together.
-pub(super) fn fuse(base: &Drawn, infos: &[Info], apart: &BTreeSet<String>) -> Fused {
+/// Fuses what can be fused. `apart` names passes that must stay alone, as a driver does not take them together; with
+/// `tolerance` a pass goes into others only where one code more or less in it stays one (`tolerance`).
+pub(super) fn fuse(base: &Drawn, infos: &[Info], apart: &BTreeSet<String>, tolerance: Option<&ParameterSet>) -> Fused {
     let graph = &base.graph;
     let count = graph.passes.len();
     // The draws that a pass is part of, by their last passes.
@@ -83,9 +85,15 @@ pub(super) fn fuse(base: &Drawn, infos: &[Info], apart: &BTreeSet<String>) -> Fu
             }
             Ok(())
         });
-        match may {
-            Ok(()) => member[pass] = draws,
-            Err(why) => kept.push((graph.passes[pass].name.clone(), why)),
+        let may = may.and_then(|()| {
+            let alone = std::mem::replace(&mut member[pass], draws);
+            let Some(parameters) = tolerance else { return Ok(()) };
+            let parts = |draw: &usize| member.iter().filter(|draws| draws.contains(draw)).count();
+            let off = (0..count).filter(|part| member[*part].iter().any(|draw| parts(draw) > 1)).collect();
+            super::tolerance::check(base, infos, parameters, &off).inspect_err(|_| member[pass] = alone)
+        });
+        if let Err(why) = may {
+            kept.push((graph.passes[pass].name.clone(), why));
         }
     }
     kept.reverse();
@@ -185,6 +193,9 @@ fn can_be_part(base: &Drawn, pass: usize, apart: &BTreeSet<String>) -> Result<()
     }
     if node.kind == Kind::Mesh {
         return Err("it draws a model".into());
+    }
+    if node.kind == Kind::Compute {
+        return Err("it is a compute shader".into());
     }
     if !node.is_plain() {
         return Err("it has wrap, clear, repeat or enable, or is read in the next frame".into());

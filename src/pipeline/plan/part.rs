@@ -84,7 +84,8 @@ pub(super) fn authored(
     let (key, file) = pass.shader_file()?;
     let path = description.resolve(file.get_ref());
     let open = || {
-        let shader = Shader::open(&path).map(Arc::new);
+        let shader = if key == "compute" { Shader::open_compute(&path) } else { Shader::open(&path) };
+        let shader = shader.map(Arc::new);
         shader.map_err(|error| match (error.kind(), error.span()) {
             (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
                 description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
@@ -101,7 +102,7 @@ pub(super) fn authored(
             shader?
         }
     };
-    let is_shadertoy = pass.style.as_ref().is_some_and(|style| *style.get_ref() == Style::Shadertoy);
+    let is_shadertoy = key == "shader" && pass.style.as_ref().is_some_and(|style| *style.get_ref() == Style::Shadertoy);
     if (shader.entry == Entry::MainImage) != is_shadertoy {
         if !faults.is_broken("pass", name) {
             let path = file.get_ref().display();

@@ -12,10 +12,10 @@ use super::super::faults::Faults;
 use super::super::graph::Feed;
 use super::super::plan::Plan;
 use super::super::source::{Info, unpack};
-use super::feed::views_of;
 use super::programs;
 use super::stage::Stage;
 use super::target::{self, Readable};
+use super::way::views_of;
 use super::with_place;
 
 /// Compiles what `plan` draws: as it is planned, and then each pass by itself, as it is written. The plan is not to be
@@ -30,6 +30,7 @@ pub fn compile(gl: &Gl, plan: &mut Plan, description: &Description, faults: &mut
         let fits = gles::texture::check_size(gl, info.size);
         faults.take(fits.map_err(|error| error.in_context(format!("source \"{}\"", plan.graph.sources[index]))));
     }
+    plan.settle_for(gl.caps().is_software);
     programs::settle_four_wide(gl, plan, false)?;
     let sources = plan.infos.iter().map(|info| uploaded(gl, info)).collect::<Result<Vec<Readable>>>()?;
     loop {

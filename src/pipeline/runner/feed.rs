@@ -1,48 +1,42 @@
 //! How pictures get into GL: a source's thread fills buffers, which the GPU samples itself or from which they are uploaded.
 //!
 //! In: an opened source. Out: textures with the picture of each frame.
-//! Not here: what the textures mean to a shader (`gles::yuv`).
+//! Not here: the thread (`reading`), how buffers become textures (`way`), what the textures mean to a shader (`gles::yuv`).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::allocator::{Request, Usage};
-use crate::board::AllocatorKind;
 use crate::buffer::{Access, Buffer};
-use crate::color::{Color, probe};
-use crate::device::Device;
-use crate::egl::{Image, ImportOptions};
+use crate::color::Color;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
-use crate::format::{Component, Fourcc};
 use crate::gles::yuv::{self, PlaneView};
-use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
-use crate::layout::{Constraints, Size};
+use crate::gles::{self, Gl, InputBinding, Texture};
+use crate::layout::Size;
 
-use super::super::description::{Filter, Optimize, Rate};
+use super::super::description::{Filter, Rate};
 use super::super::frames::FrameSet;
 use super::super::report::{self, Edge, Times};
-use super::super::source::pace::Pacer;
-use super::super::source::{BRIEF, Info, Lent, Opened, unpack};
+use super::super::source::{Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
-use super::target::tight_memory;
-use super::trial::Role;
+use super::reading::{Reading, first_lent};
+use super::way::{Way, import_all, textures_way, upload_way, views_of};
 use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
 
 /// A buffer that may be filled again, behind the fence.
-struct Free {
-    slot: usize,
-    fence: Option<Arc<Fence>>,
+pub(super) struct Free {
+    pub(super) slot: usize,
+    pub(super) fence: Option<Arc<Fence>>,
 }
 
 /// What the source's thread has for a frame.
-enum Filled {
+pub(super) enum Filled {
     Slot(usize),
     Lent(Lent),
 }
@@ -318,320 +312,4 @@ impl<'scope> SourceFeed<'scope> {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Edge { work, late: self.late.load(Ordering::Relaxed), ..self.edge.clone() }
     }
-}
-
-/// The first picture that the source lends; `None` where it has ended, or the run is to.
-fn first_lent(source: &mut Opened, stop: &std::sync::atomic::AtomicBool) -> Result<Option<Lent>> {
-    while !source.ready(BRIEF)? {
-        if stop.load(std::sync::atomic::Ordering::Relaxed) {
-            return Ok(None);
-        }
-    }
-    source.lend()
-}
-
-/// What the source's thread needs.
-struct Reading<'a> {
-    source: Opened,
-    buffers: Vec<Buffer>,
-    /// Pictures stay where they are.
-    lends: bool,
-    first: Option<Lent>,
-    frames: FrameSet,
-    stop: &'a AtomicBool,
-    work: Arc<Mutex<Times>>,
-    pacer: Option<Pacer>,
-    late: Arc<AtomicU64>,
-}
-
-impl Reading<'_> {
-    fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<Filled>>) {
-        if self.lends {
-            return self.lend(&filled);
-        }
-        for frame in self.frames.iter() {
-            if self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let Ok(Free { slot, fence }) = free.recv() else { break };
-            let read = || -> Result<bool> {
-                if let Some(fence) = fence {
-                    fence.wait(Some(HANG))?;
-                }
-                while !self.source.ready(BRIEF)? {
-                    if self.stop.load(Ordering::Relaxed) {
-                        return Ok(false);
-                    }
-                }
-                let buffer = &self.buffers[slot];
-                let mut map = buffer.map(Access::Write)?;
-                let begun = std::time::Instant::now();
-                let read = self.source.read(frame, buffer.layout(), &mut map);
-                self.work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
-                read
-            };
-            let message = match read() {
-                Ok(true) => Ok(Filled::Slot(slot)),
-                Ok(false) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => break,
-                Err(error) => Err(error),
-            };
-            if !wait_until_due(self.pacer.as_mut(), &self.late, self.stop) {
-                break;
-            }
-            let failed = message.is_err();
-            if filled.send(message).is_err() || failed || self.source.info().still {
-                break;
-            }
-        }
-    }
-}
-
-impl Reading<'_> {
-    /// Hands on what the source lends.
-    fn lend(mut self, filled: &SyncSender<Result<Filled>>) {
-        for _ in self.frames.iter() {
-            let next = match self.first.take() {
-                Some(first) => Ok(Some(first)),
-                None => first_lent(&mut self.source, self.stop),
-            };
-            let message = match next {
-                Ok(Some(lent)) => Ok(Filled::Lent(lent)),
-                Ok(None) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => break,
-                Err(error) => Err(error),
-            };
-            let failed = message.is_err();
-            if self.stop.load(Ordering::Relaxed) || filled.send(message).is_err() || failed {
-                break;
-            }
-        }
-    }
-}
-
-/// Waits until the picture that is there is due; false where the run is stopped.
-fn wait_until_due(pacer: Option<&mut Pacer>, late: &AtomicU64, stop: &AtomicBool) -> bool {
-    let Some(pacer) = pacer else { return true };
-    let due = pacer.due(Instant::now());
-    late.store(pacer.late(), Ordering::Relaxed);
-    loop {
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        if stop.load(Ordering::Relaxed) {
-            return false;
-        }
-        std::thread::sleep(left.min(BRIEF));
-    }
-}
-
-/// Buffers and the textures over them.
-pub(super) struct Way {
-    pub(super) buffers: Vec<Buffer>,
-    pub(super) textures: Vec<Vec<Texture>>,
-    pub(super) binding: InputBinding,
-    pub(super) how: &'static str,
-    /// Why pixels are copied, where they are.
-    reason: Option<Error>,
-}
-
-/// Memory that the GPU reads itself, proved with a test picture. Each allocator's memory is asked for first with planes
-/// as images of their own, which leaves the colours to us, then as an external image, whose colours are the driver's.
-fn import_all(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize) -> Result<Way> {
-    job.import_first(|kind, refusals| {
-        let buffers = allocate(job.device, info, kind, count).map_err(|error| refusals.push(error.to_string())).ok()?;
-        [(Role::Planes, false), (Role::External, true)].into_iter().find_map(|(role, external)| {
-            let survives = job.survives(role, kind, info.fourcc, info.size);
-            let way = survives.and_then(|()| import(gl, info, views, &buffers, external));
-            let proved = way.and_then(|way| prove(gl, info, way));
-            proved.map_err(|error| refusals.push(format!("{kind}: {error}"))).ok()
-        })
-    })
-}
-
-fn allocate(device: &Device, info: &Info, kind: AllocatorKind, count: usize) -> Result<Vec<Buffer>> {
-    let request =
-        Request::new(info.size, info.fourcc).usage(Usage::SAMPLE | Usage::CPU_WRITE).only(kind).require_dma_buf();
-    (0..count).map(|_| device.allocate(&request)).collect()
-}
-
-/// One way of [`import_all`], tried and let go.
-pub(super) fn try_import(gl: &Gl, device: &Device, info: &Info, kind: AllocatorKind, external: bool) -> Result<()> {
-    let views = views_of(info)?;
-    let buffers = allocate(device, info, kind, 1)?;
-    let way = import(gl, info, &views, &buffers, external)?;
-    prove(gl, info, way).map(|_| ())
-}
-
-/// Imports a buffer and draws it.
-pub(super) fn try_buffer(gl: &Gl, info: &Info, buffer: &Buffer, external: bool) -> Result<()> {
-    let way = import(gl, info, &views_of(info)?, std::slice::from_ref(buffer), external)?;
-    draw_small(gl, info, way.binding, way.textures[0].iter().collect()).map(|_| ())
-}
-
-pub(super) fn views_of(info: &Info) -> Result<Vec<PlaneView>> {
-    Ok(match info.fourcc.format()?.is_yuv() {
-        true => yuv::views(info.fourcc, info.size)?,
-        false => vec![PlaneView { plane: 0, fourcc: info.fourcc, size: info.size, filter: gles::Filter::Nearest }],
-    })
-}
-
-/// Images of every buffer, and textures of them.
-pub(super) fn import(gl: &Gl, info: &Info, views: &[PlaneView], buffers: &[Buffer], external: bool) -> Result<Way> {
-    let display = gl.display();
-    let is_yuv = info.fourcc.format()?.is_yuv();
-    let mut textures = Vec::new();
-    for buffer in buffers {
-        let mut set = Vec::new();
-        if external || !is_yuv {
-            let options = ImportOptions { color: is_yuv.then_some(info.color), ..ImportOptions::default() };
-            let image = Image::import_with(display, buffer, &options)?;
-            set.push(if external { Texture::external(gl, &image)? } else { Texture::from_image(gl, &image)? });
-        } else {
-            for view in views {
-                let options = ImportOptions {
-                    plane: Some(view.plane),
-                    reinterpret: Some(view.fourcc),
-                    ..ImportOptions::default()
-                };
-                set.push(Texture::from_image(gl, &Image::import_with(display, buffer, &options)?)?);
-            }
-        }
-        textures.push(set);
-    }
-    let (binding, how) = match (external, is_yuv) {
-        (true, _) => (InputBinding::External, "external image"),
-        (_, true) => (planes(info, &textures[0]), "planes as images"),
-        (_, false) => (InputBinding::Rgb { swizzle: textures[0][0].swizzle().to_owned() }, "image"),
-    };
-    Ok(Way { buffers: buffers.to_vec(), textures, binding, how, reason: None })
-}
-
-fn planes(info: &Info, textures: &[Texture]) -> InputBinding {
-    let swizzles = textures.iter().map(|texture| texture.swizzle().to_owned()).collect();
-    InputBinding::Planes { fourcc: info.fourcc, swizzles }
-}
-
-/// Fills the first buffer with the probe colour, draws it, and compares with what the recommendations make of it: what
-/// a driver takes the numbers for shows, whatever it was told.
-fn prove(gl: &Gl, info: &Info, way: Way) -> Result<Way> {
-    let is_yuv = info.fourcc.format()?.is_yuv();
-    let filled = {
-        let buffer = &way.buffers[0];
-        let mut map = buffer.map(Access::Write)?;
-        match is_yuv {
-            true => fill_probe(info.fourcc, buffer.layout().planes().len(), &mut map),
-            false => {
-                map.plane_mut(0).fill(BYTE);
-                info.fourcc.format()?.component_bits == 8
-            }
-        }
-    };
-    let pixels = draw_small(gl, info, way.binding.clone(), way.textures[0].iter().collect())?;
-    let got = [pixels[0], pixels[1], pixels[2]];
-    let (matrix, range) = (info.color.matrix, info.color.range);
-    let close = match is_yuv {
-        true => probe::is_close(got, matrix, range),
-        false => got.iter().all(|got| got.abs_diff(BYTE) <= probe::TOLERANCE),
-    };
-    if filled && !close {
-        let detail = match probe::identify(got).filter(|_| is_yuv) {
-            Some((as_matrix, as_range)) => {
-                format!("{}: the driver takes {matrix} {range:?} for {as_matrix} {as_range:?}", way.how)
-            }
-            None => format!("{}: a test picture came out as {got:?}", way.how),
-        };
-        return Err(Error::unsupported("import", detail));
-    }
-    Ok(way)
-}
-
-/// RGBA of 16x16 points of a picture.
-pub(super) fn draw_small(gl: &Gl, info: &Info, binding: InputBinding, textures: Vec<&Texture>) -> Result<Vec<u8>> {
-    use super::super::pass::{Moment, Pass, PassInput, Sampling};
-    const SIZE: Size = Size::new(16, 16);
-    let nearest = Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge };
-    for texture in &textures {
-        nearest.apply(gl, texture)?;
-    }
-    let samplings = vec![nearest; textures.len()];
-    let (color, size) = (info.color, info.size);
-    let input = PassInput { name: "picture".into(), binding, color, size, samplings, convert: None };
-    let pass = Pass::new(gl, "proof", None, vec![input], (SIZE, Fourcc::ABGR8888), &[], Optimize::ALL)?;
-    let target = gles::Framebuffer::new(gl, Texture::new(gl, SIZE, &TextureOptions::default())?)?;
-    target.bind(gl)?;
-    pass.draw(gl, &[textures], Moment { frame: 0, seconds: 0.0, step_seconds: 0.0 })?;
-    let mut pixels = vec![0; SIZE.pixels() as usize * 4];
-    gles::read_pixels(gl, &target, &mut pixels)?;
-    Ok(pixels)
-}
-
-/// A byte that is neither black nor white.
-const BYTE: u8 = 0x8C;
-
-/// Fills all planes with the probe colour; false where the format's samples are not known here.
-fn fill_probe(fourcc: Fourcc, planes: usize, map: &mut crate::buffer::Map<'_>) -> bool {
-    let code = |component: Component, bits: u8| match component {
-        Component::Y => u32::from(probe::PROBE[0]) << (bits - 8),
-        Component::Cb => u32::from(probe::PROBE[1]) << (bits - 8),
-        Component::Cr => u32::from(probe::PROBE[2]) << (bits - 8),
-        Component::Alpha | Component::X => (1 << bits) - 1,
-    };
-    let Some(packing) = fourcc.packing() else {
-        let known = matches!(fourcc, Fourcc::Y410 | Fourcc::XVYU2101010);
-        if known {
-            let [y, cb, cr] = [Component::Y, Component::Cb, Component::Cr].map(|component| code(component, 10));
-            let word = 3 << 30 | cr << 20 | y << 10 | cb;
-            map.plane_mut(0).chunks_mut(4).for_each(|four| four.copy_from_slice(&word.to_le_bytes()[..four.len()]));
-        }
-        return known;
-    };
-    for plane in 0..planes.min(packing.planes.len()) {
-        let mut block = Vec::new();
-        for component in packing.planes[plane] {
-            let mut sample = [0; 2];
-            packing.store(code(*component, packing.bits), &mut sample);
-            block.extend_from_slice(&sample[..packing.sample_bytes]);
-        }
-        // Strides are multiples of a block wherever planes are allocated.
-        let bytes = map.plane_mut(plane);
-        bytes.iter_mut().zip(block.iter().cycle()).for_each(|(byte, value)| *byte = *value);
-    }
-    true
-}
-
-/// Memory that the CPU fills, and textures into which it is copied.
-fn upload_way(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], count: usize, reason: Error) -> Result<Way> {
-    // Where the CPU draws it is busy with that: nothing is gained by reading or uploading further ahead.
-    let is_software = gl.caps().is_software;
-    let count = if is_software { count.min(2) } else { count };
-    let buffers = (0..count)
-        .map(|_| tight_memory(job.device, info.size, info.fourcc, Constraints::NONE))
-        .collect::<Result<Vec<Buffer>>>()?;
-    Ok(Way { buffers, ..textures_way(gl, info, views, reason)? })
-}
-
-/// Textures into which pictures are copied.
-fn textures_way(gl: &Gl, info: &Info, views: &[PlaneView], reason: Error) -> Result<Way> {
-    // Two sets take turns on a GPU.
-    let sets = if info.still || gl.caps().is_software { 1 } else { 2 };
-    let mut textures = Vec::new();
-    for _ in 0..sets {
-        let set = views.iter().map(|view| {
-            let options = TextureOptions { fourcc: view.fourcc, filter: view.filter, ..TextureOptions::default() };
-            Texture::new(gl, view.size, &options)
-        });
-        textures.push(set.collect::<Result<Vec<Texture>>>()?);
-    }
-    let binding = uploaded_binding(info, &textures[0])?;
-    Ok(Way { buffers: Vec::new(), textures, binding, how: "texture upload", reason: Some(reason) })
-}
-
-/// How a shader reads textures into which a picture was copied.
-pub(super) fn uploaded_binding(info: &Info, textures: &[Texture]) -> Result<InputBinding> {
-    Ok(match info.fourcc.format()?.is_yuv() {
-        true => planes(info, textures),
-        false => InputBinding::Rgb { swizzle: textures[0].swizzle().to_owned() },
-    })
 }

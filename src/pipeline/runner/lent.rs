@@ -16,8 +16,9 @@ use crate::layout::Layout;
 
 use super::super::source::{Info, Lent};
 use super::Job;
-use super::feed::{self, Way};
+use super::feed::HANG;
 use super::trial::Role;
+use super::way::{self, Way};
 
 /// Memories that are remembered: as many as the other end's client remembers.
 const REMEMBERED: usize = 32;
@@ -53,7 +54,7 @@ impl Imports {
             Some(entry) => entry,
             None => {
                 self.known.retain(|(_, textures)| !is_left(textures));
-                let way = feed::import(gl, info, views, std::slice::from_ref(buffer), self.external)?;
+                let way = way::import(gl, info, views, std::slice::from_ref(buffer), self.external)?;
                 self.count += 1;
                 (key, way.textures.into_iter().flatten().collect())
             }
@@ -118,7 +119,7 @@ impl Lending {
             }
             None => {
                 if let Some(fence) = &lent.frame.fence {
-                    fence.wait(Some(feed::HANG))?;
+                    fence.wait(Some(HANG))?;
                 }
                 upload(gl, views, buffer, uploaded)?;
             }
@@ -183,13 +184,13 @@ pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], fi
         return Err(Error::unsupported("import", "what is received lies in memory files, which no GPU imports"));
     }
     if let Some(fence) = &first.frame.fence {
-        fence.wait(Some(feed::HANG))?;
+        fence.wait(Some(HANG))?;
     }
     let mut refusals = Vec::new();
     for (role, external) in [(Role::Planes, false), (Role::External, true)] {
         let way = job
             .survives_received(gl, role, buffer)
-            .and_then(|()| feed::import(gl, info, views, std::slice::from_ref(buffer), external))
+            .and_then(|()| way::import(gl, info, views, std::slice::from_ref(buffer), external))
             .and_then(|way| prove(gl, job, info, views, buffer, way, external));
         match way {
             Ok(mut way) => {
@@ -225,7 +226,7 @@ fn prove(
         job.import_first(|kind, refusals| {
             let tried = job
                 .survives(Role::External, kind, info.fourcc, info.size)
-                .and_then(|()| feed::try_import(gl, job.device, info, kind, true));
+                .and_then(|()| way::try_import(gl, job.device, info, kind, true));
             tried.map_err(|error| refusals.push(format!("{kind}: {error}"))).ok()
         })?;
     }
@@ -244,8 +245,8 @@ fn prove(
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(way),
         Err(error) => return Err(error),
     }
-    let copied = feed::draw_small(gl, info, feed::uploaded_binding(info, &textures)?, textures.iter().collect())?;
-    let imported = feed::draw_small(gl, info, way.binding.clone(), way.textures[0].iter().collect())?;
+    let copied = way::draw_small(gl, info, way::uploaded_binding(info, &textures)?, textures.iter().collect())?;
+    let imported = way::draw_small(gl, info, way.binding.clone(), way.textures[0].iter().collect())?;
     let furthest = copied.iter().zip(&imported).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
     // A driver's own conversion may be a few codes off; pixels as they are may not.
     let limit = if external && info.fourcc.format()?.is_yuv() { 2 * probe::TOLERANCE } else { 1 };

@@ -9,7 +9,7 @@ use crate::buffer::{Access, Buffer, Map};
 use crate::device::Device;
 use crate::egl::{Image, ImportOptions};
 use crate::error::{Error, Result};
-use crate::format::Fourcc;
+use crate::format::{Component, Fourcc};
 use crate::gles::yuv::target::target_views;
 use crate::gles::{self, Framebuffer, Gl, PackRing, PlaneView, PlaneWay, PlaneWriter, Texture, TextureOptions};
 use crate::layout::{Constraints, Size};
@@ -66,9 +66,12 @@ impl Planes {
         let buffers = (0..count).map(|_| device.allocate(&request)).collect::<Result<Vec<Buffer>>>()?;
         survives()?;
         let mut refusals = Vec::new();
-        for way in [PlaneWay::Views, PlaneWay::Packed] {
-            let made =
-                Self::new(gl, shape, way, |views| buffers.iter().map(|buffer| planes(gl, buffer, views)).collect());
+        // One pass where the driver has it and filters chroma as we do.
+        let whole = gl.caps().has_yuv_target().then_some(PlaneWay::Whole);
+        for way in whole.into_iter().chain([PlaneWay::Views, PlaneWay::Packed]) {
+            let made = Self::new(gl, shape, way, |views| {
+                buffers.iter().map(|buffer| planes(gl, buffer, views, way)).collect()
+            });
             match made.and_then(|made| made.prove(gl, shape, &buffers[0])) {
                 Ok(made) => return Ok((made, buffers)),
                 Err(error) => refusals.push(format!("{way}: {error}")),
@@ -126,55 +129,132 @@ impl Planes {
         Ok(())
     }
 
-    /// Draws two colours and compares what the memory has with the arithmetic of [`crate::color`].
+    /// Draws test pictures and compares what the memory has with the arithmetic of [`crate::color`].
     fn prove(self, gl: &Gl, shape: &Shape, buffer: &Buffer) -> Result<Self> {
         let drawn = drawn_format(gl, shape.fourcc)?;
         let options = TextureOptions { fourcc: drawn, ..TextureOptions::default() };
         let picture = Framebuffer::new(gl, Texture::new(gl, shape.size, &options)?)?;
-        let format = shape.fourcc.format()?;
-        let packing = shape.fourcc.packing().ok_or_else(|| Error::unsupported("format", format.name))?;
-        let bits = packing.bits;
-        let max = f64::from((1u32 << bits) - 1);
         // Colours whose components have codes of 8 and of 10 bits near them.
-        for [r, g, b] in [[0.8, 0.2, 0.4], [0.0, 0.6, 1.0]] {
+        for color in [[0.8, 0.2, 0.4], [0.0, 0.6, 1.0]] {
+            let [r, g, b] = color.map(|part| part as f32);
             picture.bind(gl)?;
-            gl.clear([r as f32, g as f32, b as f32, 1.0]);
+            gl.clear([r, g, b, 1.0]);
             self.draw(gl, &picture, 0)?;
             gl.finish();
-            let codes = shape.color.rgb_to_yuv(bits).map(|row| (row[0] * r + row[1] * g + row[2] * b + row[3]) * max);
-            let map = buffer.map(Access::Read)?;
-            for (plane, samples) in packing.planes.iter().enumerate() {
-                let last = buffer.layout().rows(plane) - 1;
-                for row in [map.row(plane, 0), map.row(plane, last)] {
-                    let block = samples.len() * packing.sample_bytes;
-                    for bytes in [&row[..block], &row[row.len() - block..]] {
-                        for (component, sample) in samples.iter().zip(bytes.chunks(packing.sample_bytes)) {
-                            use crate::format::Component;
-                            let wanted = match component {
-                                Component::Y => codes[0],
-                                Component::Cb => codes[1],
-                                Component::Cr => codes[2],
-                                Component::Alpha | Component::X => continue,
-                            };
-                            let got = f64::from(packing.load(sample));
-                            // Two codes of 8 bits: the picture has its own rounding.
-                            if (got - wanted).abs() > 2.0 * max / 255.0 {
-                                let detail = format!(
-                                    "{}: a test picture has {component:?} {got} in plane {plane}, expected {wanted:.0}",
-                                    buffer.layout()
-                                );
-                                return Err(Error::unsupported("draw", detail));
-                            }
-                        }
-                    }
-                }
-            }
+            compare(shape, buffer, |_, _| color)?;
+        }
+        if self.way == PlaneWay::Whole {
+            // Who filters chroma is the driver: fields of three pixels tell one filter from another.
+            let field = |x: u32, y: u32| match (x / 3 + y / 3) % 2 {
+                0 => [1.0, 0.0, 0.0],
+                _ => [0.0, 0.0, 1.0],
+            };
+            let texture = Texture::new(gl, shape.size, &TextureOptions::default())?;
+            let pixel = |at: u64| {
+                let (x, y) = (at % u64::from(shape.size.width), at / u64::from(shape.size.width));
+                let [r, g, b] = field(x as u32, y as u32).map(|part| (part * 255.0) as u8);
+                [r, g, b, 255]
+            };
+            let bytes: Vec<u8> = (0..shape.size.pixels()).flat_map(pixel).collect();
+            texture.upload(gl, &bytes, shape.size.width * 4)?;
+            self.writer.draw(gl, &texture, &self.sets[0])?;
+            gl.finish();
+            compare(shape, buffer, field)?;
         }
         Ok(self)
     }
 }
 
-fn planes(gl: &Gl, buffer: &Buffer, views: &[PlaneView]) -> Result<Vec<Framebuffer>> {
+/// Compares samples of every plane, near its corners, with what a picture has there: `pixel` gives its R'G'B'.
+fn compare(shape: &Shape, buffer: &Buffer, pixel: impl Fn(u32, u32) -> [f64; 3]) -> Result<()> {
+    let format = shape.fourcc.format()?;
+    let packing = shape.fourcc.packing().ok_or_else(|| Error::unsupported("format", format.name))?;
+    let max = f64::from((1u32 << packing.bits) - 1);
+    let matrix = shape.color.rgb_to_yuv(packing.bits);
+    let siting = shape.color.siting.offset();
+    // The codes of a sample: what the pixels at `across` times `down` have, weighted.
+    let code = |row: usize, across: &[(u32, f64)], down: &[(u32, f64)]| {
+        let mut sum = matrix[row][3];
+        for (y, y_weight) in down {
+            for (x, x_weight) in across {
+                let color = pixel(*x, *y);
+                sum += (0..3).map(|part| matrix[row][part] * color[part]).sum::<f64>() * x_weight * y_weight;
+            }
+        }
+        sum * max
+    };
+    let map = buffer.map(Access::Read)?;
+    for (plane, components) in packing.planes.iter().enumerate() {
+        let columns = packing.luma_columns(plane) as u32;
+        let (hs, vs) =
+            (format.planes[plane].horizontal_subsampling * columns, format.planes[plane].vertical_subsampling);
+        let block_bytes = components.len() * packing.sample_bytes;
+        let blocks = (buffer.layout().row_bytes(plane) / block_bytes as u64) as u32;
+        let rows = buffer.layout().rows(plane);
+        for row in corner(rows) {
+            for block in corner(blocks) {
+                let start = block as usize * block_bytes;
+                let samples = map.row(plane, row)[start..start + block_bytes].chunks(packing.sample_bytes);
+                let mut luma = 0;
+                for (component, sample) in components.iter().zip(samples) {
+                    let chroma = (
+                        &taps(block, hs, siting.0 == 0.0, shape.size.width)[..],
+                        &taps(row, vs, siting.1 == 0.0, shape.size.height)[..],
+                    );
+                    let wanted = match component {
+                        Component::Y => {
+                            // In the last block of an odd width, a column beyond the picture is anybody's.
+                            let column = block * columns + luma;
+                            luma += 1;
+                            if column >= shape.size.width {
+                                continue;
+                            }
+                            code(0, &[(column, 1.0)], &[(row, 1.0)])
+                        }
+                        Component::Cb => code(1, chroma.0, chroma.1),
+                        Component::Cr => code(2, chroma.0, chroma.1),
+                        Component::Alpha | Component::X => continue,
+                    };
+                    let got = f64::from(packing.load(sample));
+                    // Two codes of 8 bits: the picture has its own rounding.
+                    if (got - wanted).abs() > 2.0 * max / 255.0 {
+                        let detail = format!(
+                            "{}: a test picture has {component:?} {got} in block {block} of row {row} of plane {plane}, \
+                             expected {wanted:.0}",
+                            buffer.layout()
+                        );
+                        return Err(Error::unsupported("draw", detail));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Indexes near both ends.
+fn corner(count: u32) -> impl Iterator<Item = u32> {
+    (0..count.min(4)).chain((count > 4).then(|| count - 1))
+}
+
+/// The pixels that a chroma sample is the mean of, with their weights: see `gles::yuv::target`.
+fn taps(index: u32, subsampling: u32, cosited: bool, size: u32) -> Vec<(u32, f64)> {
+    let last = size - 1;
+    match (subsampling, cosited) {
+        (1, _) => vec![(index.min(last), 1.0)],
+        (_, false) => [0, 1].map(|step| ((index * 2 + step).min(last), 0.5)).to_vec(),
+        (_, true) => {
+            let at = index * 2;
+            vec![(at.saturating_sub(1), 0.25), (at.min(last), 0.5), ((at + 1).min(last), 0.25)]
+        }
+    }
+}
+
+fn planes(gl: &Gl, buffer: &Buffer, views: &[PlaneView], way: PlaneWay) -> Result<Vec<Framebuffer>> {
+    if way == PlaneWay::Whole {
+        let image = Image::import(gl.display(), buffer)?;
+        return Ok(vec![Framebuffer::new(gl, Texture::external(gl, &image)?)?]);
+    }
     let import = |view: &PlaneView| {
         let (plane, reinterpret) = (Some(view.plane), Some(view.fourcc));
         let options = ImportOptions { plane, reinterpret, ..ImportOptions::default() };

@@ -7,12 +7,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{Gl, InputBinding};
 
-use super::super::description::Filter;
-use super::super::graph::Feed;
+use super::super::description::{ComputeKeys, Filter};
+use super::super::graph::{Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
+use super::super::pass::compute::{ComputeOptions, ComputePass};
 #[cfg(feature = "mesh")]
 use super::super::pass::mesh::{MeshOptions, MeshPass};
-use super::super::pass::{self, Pass, PassInput};
+use super::super::pass::{self, Canvas, Pass, PassInput};
 use super::super::plan::{Plan, Programs};
 use super::feed::SourceFeed;
 use super::planes;
@@ -134,7 +135,48 @@ pub(super) fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> R
     if let Some(model) = plan.models.get(&plan.graph.passes[index].name) {
         return mesh(gl, plan, index, inputs, model).map(|pass| Drawer::Mesh(Box::new(pass)));
     }
+    if let Some(keys) = plan.computes.get(&plan.graph.passes[index].name) {
+        return compute(gl, plan, index, inputs, keys).map(|pass| Drawer::Compute(Box::new(pass)));
+    }
     program(gl, plan, index, inputs).map(Drawer::Full)
+}
+
+/// A pass that is a compute shader.
+fn compute(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>, keys: &ComputeKeys) -> Result<ComputePass> {
+    let node = &plan.graph.passes[index];
+    let Some(shader) = plan.shaders[index].as_deref() else {
+        return Err(Error::failed("compute", "the pass has no shader"));
+    };
+    // What a sink takes may be a dma-buf's image, which is known only when it is there.
+    let is_delivered = plan.graph.sinks.iter().any(|sink| sink.pass == index);
+    let options = ComputeOptions {
+        name: &node.name,
+        shader,
+        inputs,
+        target: (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?),
+        values: &plan.uniforms[index],
+        local_size: keys.local_size,
+        groups: keys.groups,
+        clear: node.clear,
+        needs_aside: is_delivered && gl.display().dma_buf_import().is_some(),
+        optimize: plan.optimize,
+    };
+    ComputePass::new(gl, options).map_err(|error| at_key(node, "compute", error))
+}
+
+/// Shaders have places of their own; the rest is about the key.
+fn at_key(node: &PassNode, key: &str, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Shader | ErrorKind::ContextLost | ErrorKind::OutOfMemory => error,
+        kind => {
+            let detail = format!("{}: {}", error.op(), error.detail());
+            let ours = Error::new(kind, format!("pass.{}.{key}", node.name), detail);
+            match error.hint() {
+                Some(hint) => ours.with_hint(hint),
+                None => ours,
+            }
+        }
+    }
 }
 
 /// A pass that draws a model.
@@ -161,15 +203,7 @@ fn mesh(
         clear: node.clear.unwrap_or([0.0; 4]),
         optimize: plan.optimize,
     };
-    // Shaders have places of their own; the rest is about the key.
-    MeshPass::new(gl, options).map_err(|error| match error.kind() {
-        ErrorKind::Shader | ErrorKind::ContextLost | ErrorKind::OutOfMemory => error,
-        kind => {
-            let detail = format!("{}: {}", error.op(), error.detail());
-            let ours = Error::new(kind, format!("pass.{}.mesh", node.name), detail);
-            error.hint().map_or(ours.clone(), |hint| ours.with_hint(hint))
-        }
-    })
+    MeshPass::new(gl, options).map_err(|error| at_key(node, "mesh", error))
 }
 
 /// How a pass reads what feeds it.
@@ -209,7 +243,7 @@ pub(super) fn input(
     })?;
     let filter = node.filter_of(number);
     // On a model an input's own pixel is none of the target's.
-    let same_size = size == plan.sizes[index] && node.is_full_screen();
+    let same_size = size == plan.sizes[index] && node.kind != Kind::Mesh;
     let shader = plan.shaders[index].as_deref();
     // A GPU filters for nothing: there is no reason to rely on its coordinates.
     let middles = gl.caps().is_software && node.is_plain() && plan.reads_middles(index, name);
@@ -225,6 +259,7 @@ pub(super) fn input(
 /// The program of a pass over these inputs.
 pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<Pass> {
     let node = &plan.graph.passes[index];
-    let target = (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?);
-    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, target, &plan.uniforms[index], plan.optimize)
+    let fourcc = planes::drawn_format(gl, node.fourcc)?;
+    let canvas = Canvas { size: plan.sizes[index], fourcc, alpha_is_read: !plan.unread_alpha[index] };
+    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, canvas, &plan.uniforms[index], plan.optimize)
 }

@@ -8,6 +8,7 @@ use crate::gles::{Framebuffer, Gl, Texture};
 
 use super::super::graph::{Enable, Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
+use super::super::pass::compute::ComputePass;
 #[cfg(feature = "mesh")]
 use super::super::pass::mesh::MeshPass;
 use super::super::pass::{self, Moment, Pass, PassInput};
@@ -24,6 +25,8 @@ pub(super) enum Drawer {
     /// A model.
     #[cfg(feature = "mesh")]
     Mesh(Box<MeshPass>),
+    /// A compute shader.
+    Compute(Box<ComputePass>),
 }
 
 /// A pass, ready to be drawn in every frame.
@@ -162,6 +165,7 @@ impl Drawer {
             Self::Full(pass) => pass.inputs(),
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.inputs(),
+            Self::Compute(pass) => pass.inputs(),
         }
     }
 
@@ -170,6 +174,7 @@ impl Drawer {
             Self::Full(pass) => pass.version(),
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.version(),
+            Self::Compute(_) => "3.10",
         }
     }
 
@@ -178,6 +183,7 @@ impl Drawer {
             Self::Full(pass) => pass.update(gl, settings, parameters),
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.update(gl, settings, parameters),
+            Self::Compute(pass) => pass.update(gl, settings, parameters),
         }
     }
 
@@ -186,6 +192,7 @@ impl Drawer {
             Self::Full(pass) => pass.assign(gl, settings),
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.assign(gl, settings),
+            Self::Compute(pass) => pass.assign(gl, settings),
         }
     }
 
@@ -195,6 +202,7 @@ impl Drawer {
             Self::Full(pass) => pass.set_opaque(gl),
             #[cfg(feature = "mesh")]
             Self::Mesh(_) => Ok(()),
+            Self::Compute(_) => Ok(()),
         }
     }
 
@@ -212,6 +220,10 @@ impl Drawer {
             Self::Mesh(pass) => {
                 apply_samplings(gl, pass.inputs(), textures)?;
                 pass.draw(gl, framebuffer, textures, moment)
+            }
+            Self::Compute(pass) => {
+                apply_samplings(gl, pass.inputs(), textures)?;
+                pass.run(gl, framebuffer, textures, moment)
             }
         }
     }

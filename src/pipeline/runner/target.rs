@@ -181,6 +181,8 @@ pub(super) type Readable = (InputBinding, Color, Size, Vec<gles::Filter>);
 /// What is asked of a target beside size and format.
 #[derive(Clone, Copy)]
 pub(super) struct Demands {
+    /// A compute shader stores it, where it is a texture.
+    pub(super) stored: bool,
     /// For passes of [`Plan::four_wide`].
     pub(super) four_wide: bool,
     /// The frame before stays readable; before the first frame it has this colour.
@@ -228,15 +230,16 @@ impl Target {
         name: &str,
         shape: &Shape,
         memory: Option<Vec<Buffer>>,
-        Demands { four_wide, previous }: Demands,
+        Demands { stored, four_wide, previous }: Demands,
     ) -> Result<Self> {
         // One more is kept for a frame.
         let kept = usize::from(previous.is_some());
         let Shape { size, fourcc, .. } = *shape;
         gles::texture::check_size(gl, size).map_err(|error| error.in_context(name))?;
         let drawn = drawn_format(gl, fourcc)?;
+        let plain = |fourcc| if stored { storage(gl, size, fourcc) } else { plain(gl, size, fourcc) };
         let Some(memory) = memory else {
-            let framebuffers = (0..1 + kept).map(|_| plain(gl, size, drawn)).collect::<Result<_>>()?;
+            let framebuffers = (0..1 + kept).map(|_| plain(drawn)).collect::<Result<_>>()?;
             return Ok(Self::with(framebuffers, None, Out::Nowhere, None));
         };
         let mut edge = Edge {
@@ -277,7 +280,7 @@ impl Target {
                 describe(&mut edge, &memory);
                 let circle = Circle::new(memory);
                 let several = buffers_for(shape) > 1 && !caps.is_software;
-                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(gl, size, drawn) };
+                let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(drawn) };
                 let sets = if several || kept > 0 { 2 } else { 1 };
                 let framebuffers = (0..sets).map(|_| make()).collect::<Result<_>>()?;
                 let planes = if format.is_yuv() { Some(Planes::to_read_back(gl, shape, sets)?) } else { None };
@@ -513,6 +516,11 @@ fn describe(edge: &mut Edge, buffers: &[Buffer]) {
 pub(super) fn plain(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
     let options = TextureOptions { fourcc, ..TextureOptions::default() };
     Framebuffer::new(gl, Texture::new(gl, size, &options)?)
+}
+
+/// As [`plain`], of fixed storage.
+fn storage(gl: &Gl, size: Size, fourcc: Fourcc) -> Result<Framebuffer> {
+    Framebuffer::new(gl, Texture::storage(gl, size, fourcc)?)
 }
 
 /// Memory that the GPU draws into, and how.

@@ -26,7 +26,7 @@ use crate::sys;
 use super::super::description::Rate;
 use super::super::sink::Shape;
 use super::super::source::Info;
-use super::{feed, target};
+use super::{target, way};
 
 /// Answers for imports before this process tries them.
 pub trait Prover: Send + Sync {
@@ -179,7 +179,7 @@ impl ReceivedTrial {
         let gl = context.make_current()?;
         let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
         let info = Info { size, fourcc, color, rate: None, frames: None, still: true };
-        feed::try_buffer(&gl, &info, &buffer, role == Role::External)
+        way::try_buffer(&gl, &info, &buffer, role == Role::External)
     }
 }
 
@@ -266,7 +266,7 @@ fn carry_out(device: &Device, contexts: &mut Vec<Context>, trial: &Trial) -> Res
         Role::Planes | Role::External => {
             let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };
             let info = Info { size, fourcc, color, rate: None, frames: None, still: true };
-            feed::try_import(&gl, device, &info, allocator, trial.role == Role::External)
+            way::try_import(&gl, device, &info, allocator, trial.role == Role::External)
         }
         Role::Target => {
             let color = if fourcc.format()?.is_yuv() { Color::guess(size) } else { Color::SRGB };

@@ -34,9 +34,8 @@ pub(super) fn reader(
     opening: Opening<'_>,
 ) -> Result<Box<dyn Reader>> {
     let keys = Keys { description, name, source, opening };
-    match source.kind.as_ref().map(|kind| *kind.get_ref()) {
-        Some(SourceKind::Unixfd) => return keys.unixfd(),
-        _ => {}
+    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
+        return keys.unixfd();
     }
     let of_processes = [
         ("socket", "unixfd", source.socket.as_ref().map(|value| value.span())),

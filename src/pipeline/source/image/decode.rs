@@ -24,7 +24,7 @@ pub const MAX_DECODE_BYTES: u64 = 1 << 30;
 pub(super) const KINDS: &str = if cfg!(feature = "image-formats") {
     "PNG, JPEG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM and PAM"
 } else {
-    "PNG, JPEG, PBM, PGM, PPM and PAM"
+    "PNG, JPEG, PBM, PGM, PPM and PAM; a build with the cargo feature image-formats (on by default) reads WebP, GIF, BMP and TIFF too"
 };
 
 /// What is done with what a file says beside its pixels.
@@ -206,5 +206,29 @@ pub(super) fn decode_error(name: &Path, size: Option<Size>, error: image::ImageE
         ErrorKind::InvalidInput => ours.with_hint("the file is cut or damaged"),
         ErrorKind::Unsupported => ours.with_hint(format!("read are {KINDS}")),
         _ => ours,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Heads of the four kinds that are a feature: a build without it names it.
+    #[test]
+    fn kinds_of_another_build_are_named() {
+        let heads: [&[u8]; 4] =
+            [b"RIFF\x1a\0\0\0WEBPVP8L", b"GIF89a\x01\0\x01\0\0\0\0;", b"BM\x1a\0\0\0\0\0\0\0", b"II*\0\x08\0\0\0\0\0"];
+        for head in heads {
+            let error = decode(std::io::Cursor::new(head), Path::new("picture"), &Decoding::default()).unwrap_err();
+            let words = error.to_string();
+            match cfg!(feature = "image-formats") {
+                // They are known, and these are cut.
+                true => assert_ne!(error.kind(), ErrorKind::Unsupported, "{words}"),
+                false => assert!(
+                    error.kind() == ErrorKind::Unsupported && words.contains("the cargo feature image-formats"),
+                    "{words}"
+                ),
+            }
+        }
     }
 }
