@@ -1,8 +1,9 @@
 # make demo   what it needs, then the main job: a clip through a shader pipeline, pictures in out/
 # make test   what it needs, then every test of every tier that this machine can run
+# make dist   binary and .deb package for arm64 boards, below target/dist (docs/cross.md)
 # make bench  the measured claims of the README, beside the bare C floor, in one run
 
-.PHONY: demo test bench check doc reference clean pictures
+.PHONY: demo test bench dist check doc reference clean pictures
 
 demo:
 	scripts/setup demo
@@ -14,6 +15,9 @@ test:
 	scripts/setup test
 	tests/slurm/setup
 	tests/run
+
+dist:
+	scripts/dist
 
 bench:
 	scripts/setup bench

@@ -31,6 +31,8 @@ pub mod fence;
 pub mod format;
 pub mod frame;
 pub mod gles;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod layout;
 pub mod pipeline;
 pub mod pool;
@@ -38,6 +40,7 @@ pub mod probe;
 pub mod selftest;
 pub mod share;
 mod sys;
+pub mod v4l2;
 
 /// The Rust blocks of the README are compiled as doctests.
 #[cfg(doctest)]

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["fence", "buffer"],
     &["allocator"],
     &["frame", "pool"],
+    &["v4l2", "kms"],
     &["egl"],
     &["gles"],
     &["share"],

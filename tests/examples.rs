@@ -1,5 +1,7 @@
 //! The examples run, and print what is so.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -99,6 +101,7 @@ fn every_pipeline_runs_and_leaves_pictures() {
             let mut camera = Command::new(env!("CARGO_BIN_EXE_darkframe"));
             camera.args(["run", "-q"]).arg(folder.join("camera.toml")).spawn().unwrap()
         });
+        let _cameras = (name == "camera.toml").then(common::cameras);
         let output = command.output().unwrap();
         if let Some(mut camera) = camera {
             // A run that ended first has no more use for it.
@@ -107,6 +110,11 @@ fn every_pipeline_runs_and_leaves_pictures() {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         if said.contains("libEGL") && said.contains("not found") {
+            println!("SKIP {name}: {said}");
+            continue;
+        }
+        let needs_device = matches!(name, "camera.toml" | "encode.toml");
+        if needs_device && said.contains("this machine has no") && std::env::var_os("DARKFRAME_VM").is_none() {
             println!("SKIP {name}: {said}");
             continue;
         }
@@ -124,7 +132,9 @@ fn every_pipeline_runs_and_leaves_pictures() {
             if file.extension().is_some_and(|extension| extension == "png" || extension == "jpg") {
                 let picture = image::open(&file).unwrap_or_else(|error| panic!("{name}, {sink}: {error}")).into_rgb8();
                 let colors: std::collections::HashSet<_> = picture.pixels().map(|pixel| pixel.0).collect();
-                assert!(colors.len() > 50, "{name}, {sink}: {} colours", colors.len());
+                // The kernel's own camera draws eight bars.
+                let least = if name == "camera.toml" { 8 } else { 50 };
+                assert!(colors.len() >= least, "{name}, {sink}: {} colours", colors.len());
             }
         }
         ran += 1;

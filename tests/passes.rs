@@ -3,6 +3,7 @@
 //! Skips only where no driver gives OpenGL ES.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use darkframe::error::{Error, ErrorKind};
 use darkframe::pipeline::runner::{self, Options};
@@ -28,6 +29,7 @@ impl Folder {
         let text = text.replace("OUT", &out.display().to_string());
         let description = Description::parse(self.0.join("p.toml"), text)?;
         let report = runner::run(&description, Options::default())?;
+        IS_GPU.store(!report.driver.software, Ordering::Relaxed);
         Ok((report, std::fs::read(&out).unwrap()))
     }
 
@@ -70,12 +72,16 @@ fn source(folder: &Folder, name: &str, (width, height): (usize, usize), frames: 
     format!("[source.{name}]\nfile = \"{name}.raw\"\nformat = \"ABGR8888\"\nsize = \"{width}x{height}\"\n")
 }
 
+/// Whether a GPU drew: its targets may round through 16-bit floats, which are up to 1/16 code off (seen on an NVIDIA H100).
+static IS_GPU: AtomicBool = AtomicBool::new(false);
+
 /// What an 8-bit target stores for a value that is computed in 32-bit floats: where the exact value is next to the middle
 /// between two codes, either.
 #[track_caller]
 fn assert_stored(got: u8, exact: f64, what: &str) {
     let code = exact.clamp(0.0, 1.0) * 255.0;
-    let near_middle = (code - code.floor() - 0.5).abs() < 1e-3;
+    let near = if IS_GPU.load(Ordering::Relaxed) { 1.0 / 16.0 } else { 1e-3 };
+    let near_middle = (code - code.floor() - 0.5).abs() < near;
     let expected = code.round() as u8;
     let fine =
         got == expected || (near_middle && f64::from(got) - code.floor() >= 0.0 && f64::from(got) <= code.ceil());

@@ -283,15 +283,23 @@ fn on_a_gpu_one_code_stays_one() {
     shaders(&folder);
     folder.write("less.frag", "uniform float k;\nvec4 pixel(vec2 uv) { return source() * k; }\n");
     let less = |value: &str| format!("uniforms = {{ k = {value} }}");
-    let (calm, free) = (less("0.9"), less("\"$k\""));
+    folder.write("tenths.frag", "vec4 pixel(vec2 uv) { return 0.4 * a() + 0.4 * b(); }\n");
+    let (calm, same, free) = (less("0.8"), less("1.0"), less("\"$k\""));
     let parameter = "[parameter.k]\ndefault = 0.5\nmin = 0\n";
-    let cases: [GpuCase<'_>; 7] = [
+    let cases: [GpuCase<'_>; 8] = [
         ("", &[("p", "grade", "source = \"s\"", EXPOSURE), ("q", "less", "source = \"p\"", &calm)], &["p+q"], ""),
         (
             "",
             &[("p", "less", "source = \"s\"", &calm), ("q", "grade", "source = \"p\"", EXPOSURE)],
             &["p", "q"],
             "one code in it may become 1.3 in q",
+        ),
+        // Two roundings, each a sixteenth of a code off, make two codes of it now and then.
+        (
+            "",
+            &[("p", "grade", "source = \"s\"", EXPOSURE), ("q", "less", "source = \"p\"", &same)],
+            &["p", "q"],
+            "one code in it may become 1.0 in q, of which no more than 0.875 stay one",
         ),
         // The steep one is farther behind: what it reads must be as it is written, and what that reads.
         (
@@ -305,19 +313,19 @@ fn on_a_gpu_one_code_stays_one() {
             &["p", "q", "r", "t"],
             "one code in it may become 8.0 in t",
         ),
-        // Half of each of two.
+        // Four tenths of each of two.
         (
             "",
             &[
                 ("p", "hard", "source = \"s\"", ""),
                 ("q", "shift", "source = \"s\"", ""),
-                ("r", "mean", "a = \"p\", b = \"q\"", ""),
+                ("r", "tenths", "a = \"p\", b = \"q\"", ""),
             ],
             &["p+q+r"],
             "",
         ),
         // A value that may change, with an upper end and without.
-        ("max = 1\n", &[("p", "hard", "source = \"s\"", ""), ("q", "less", "source = \"p\"", &free)], &["p+q"], ""),
+        ("max = 0.8\n", &[("p", "hard", "source = \"s\"", ""), ("q", "less", "source = \"p\"", &free)], &["p+q"], ""),
         (
             "",
             &[("p", "hard", "source = \"s\"", ""), ("q", "less", "source = \"p\"", &free)],
@@ -352,15 +360,15 @@ fn on_a_gpu_one_code_stays_one() {
         plan.settle_for(true);
         assert_eq!(plan.parts, together);
         let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
-        // The CPU's sums are the same, whatever stands beside them: 5 * 0.9 is between two codes.
+        // The CPU's sums are the same, whatever stands beside them.
         let most = u8::from(!report.driver.software);
         assert!(difference <= most, "{difference} code values apart: {text}");
     }
-    // The main job, every gain of which is known.
+    // The main job: within its inner circle the vignette leaves a code one, and so rounds it again.
     let mut plan = Plan::new(&Description::open(project("examples/enhance.toml")).unwrap(), None).unwrap();
     plan.settle_for(false);
     let parts: Vec<String> = plan.parts.iter().map(|parts| parts.join("+")).collect();
-    assert_eq!(parts, ["grade", "blur-h", "blur-v+unsharp+vignette"]);
+    assert_eq!(parts, ["grade", "blur-h", "blur-v", "unsharp", "vignette"]);
 }
 
 /// Many pixels next to the middle of two codes, and a pass behind them that makes eight of one.
@@ -426,8 +434,8 @@ fn alpha_that_nobody_reads_is_left_out() {
         let explained = plan.explain(None).join("\n");
         assert_eq!(explained.matches("alpha: not computed").count(), expected.iter().filter(|it| **it).count());
         for steps in ["alpha", "true"] {
-            let Some((_, difference)) = planned_and_plain(&folder, &text, steps) else { return };
-            assert_eq!(difference, 0, "{text}");
+            let Some((report, difference)) = planned_and_plain(&folder, &text, steps) else { return };
+            assert!(difference <= u8::from(!report.driver.software), "{text}{difference} codes apart");
         }
     }
 }
@@ -763,7 +771,7 @@ proptest! {
 }
 
 /// Examples whose input somebody must make first, or sends; other tests run them.
-const WITH_INPUT: [&str; 3] = ["augment.toml", "chain.toml", "raw-nv12.toml"];
+const WITH_INPUT: [&str; 5] = ["augment.toml", "camera.toml", "chain.toml", "encode.toml", "raw-nv12.toml"];
 
 /// Every example, a few frames of it.
 #[test]

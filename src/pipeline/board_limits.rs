@@ -56,14 +56,9 @@ struct Look<'a> {
 impl Look<'_> {
     fn all(&self, faults: &mut Faults) {
         let is_es2 = self.limits.gles.as_deref().is_some_and(|version| version.starts_with('2'));
-        if is_es2 && self.shader.version != Version::Es100 {
+        if is_es2 && self.shader.version == Version::Es300 {
             let span = self.shader.place(0).map(|span| Span::new(span.path, span.text, 0..0));
-            self.add(
-                faults,
-                span,
-                "GLSL ES 3.00 or newer, and the board has OpenGL ES 2.0",
-                "write the shader in GLSL ES 1.00",
-            );
+            self.add(faults, span, "GLSL ES 3.00, and the board has OpenGL ES 2.0", "write the shader in GLSL ES 1.00");
         }
         if let Some(version) = self.limits.gles.as_deref().filter(|_| self.shader.version == Version::Es310)
             && matches!(version, "2.0" | "3.0")

@@ -23,6 +23,7 @@ use super::parameters::ParameterSet;
 use super::pass::composite;
 use super::shader::{Declared, Entry, Shader, texels};
 use super::sink::Shape;
+use super::sink::v4l2::Device;
 use super::source::{Info, Opened, Opening, Stop};
 
 mod alpha;
@@ -216,7 +217,7 @@ impl Plan {
         opening: Opening<'_>,
         mut faults: Faults,
     ) -> Result<Self> {
-        let graph = Graph::collect(description, &mut faults);
+        let mut graph = Graph::collect(description, &mut faults);
         if !faults.is_empty() {
             return Err(the_rest(description, faults));
         }
@@ -241,6 +242,14 @@ impl Plan {
         for sink in &graph.sinks {
             let shape = shape(&graph, &sizes, sink.pass, rate, end.map(|end| end - start));
             faults.take(check_sink(description, &sink.plan, &shape));
+        }
+        if let Opening::Read(_) = opening {
+            lay_out_for_devices(
+                description,
+                &mut graph,
+                |graph, pass| shape(graph, &sizes, pass, rate, end.map(|end| end - start)),
+                &mut faults,
+            );
         }
         faults.into_result()?;
         let infos = sources.iter().map(|source| source.info().clone()).collect();
@@ -374,7 +383,7 @@ impl Plan {
         let parts = &self.parts[pass];
         let passes = self.described.graph.passes.iter().enumerate();
         let off = passes.filter(|(_, node)| parts.contains(&node.name)).map(|(index, _)| index).collect();
-        tolerance::check(&self.described, &self.infos, &self.parameters, &off).is_ok()
+        tolerance::check(&self.described, &self.infos, &self.parameters, &off, tolerance::MOST_ON_CPU).is_ok()
     }
 
     /// How a source is read by the pass that draws it four pixels a fragment: `None` where no pass does.
@@ -501,6 +510,33 @@ fn shape(graph: &Graph, sizes: &[Size], pass: usize, rate: Rate, frames: Option<
         frames,
         held: graph.held(pass),
         layout: graph.passes[pass].layout,
+    }
+}
+
+/// Has passes draw into memory that lies as the devices want it which take their pictures.
+fn lay_out_for_devices(
+    description: &Description,
+    graph: &mut Graph,
+    shape: impl Fn(&Graph, usize) -> Shape,
+    faults: &mut Faults,
+) {
+    for index in 0..graph.sinks.len() {
+        let (pass, plan) = (graph.sinks[index].pass, &graph.sinks[index].plan);
+        #[cfg(feature = "kms")]
+        if let Some(display) = &plan.display
+            && let Some(joined) = faults.take(graph.passes[pass].layout.join(display.constraints()))
+        {
+            graph.passes[pass].layout = joined;
+            continue;
+        }
+        let Some(device) = &plan.device else { continue };
+        let wanted = device.check_controls().and_then(|()| device.constraints(&shape(graph, pass)));
+        let joined = wanted.and_then(|wanted| graph.passes[pass].layout.join(wanted));
+        let name = plan.name.as_str();
+        let placed = joined.map_err(|wrong| Device::place(description, name, &description.sinks[name], &wrong));
+        if let Some(joined) = faults.take(placed) {
+            graph.passes[pass].layout = joined;
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! filled buffers, draws, hands the work to the GPU and passes on what is finished; it waits for a slow source or sink
 //! and for nothing else. After the first frames no buffer is made any more.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
@@ -53,6 +54,8 @@ use trial::{Prover, ReceivedTrial, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
 const BUFFERS: usize = 3;
+/// Frames whose times are remembered: more than may be on their way out.
+const STAMPS: usize = 16;
 
 /// How a run differs from its description.
 #[derive(Default)]
@@ -279,7 +282,7 @@ impl<'a> Job<'a> {
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
             let shape = targets[sink.pass].delivered(&shapes[sink.pass]);
-            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape)?);
+            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape, self.description)?);
         }
 
         if let Some(work) = &work {
@@ -309,6 +312,11 @@ impl<'a> Job<'a> {
                 .collect(),
             ..Report::default()
         };
+        // When the pictures of the latest frames were made; those on their way out are few.
+        let mut stamps: VecDeque<(u64, u64)> = VecDeque::new();
+        let stamp_of = |stamps: &VecDeque<(u64, u64)>, frame: u64| {
+            stamps.iter().find(|(of, _)| *of == frame).map(|(_, captured_ns)| *captured_ns)
+        };
         let mut done = 0u64;
         let mut interrupted = false;
         let total = draw.count();
@@ -331,6 +339,12 @@ impl<'a> Job<'a> {
                 }
                 interrupted = self.stop.load(Ordering::Relaxed);
                 break;
+            }
+            if let Some(captured_ns) = feeds.iter().find_map(SourceFeed::captured_ns) {
+                stamps.push_back((frame, captured_ns));
+                if stamps.len() > STAMPS {
+                    stamps.pop_front();
+                }
             }
             if rebound {
                 let again = programs::compile_again(gl, &plan, &feeds);
@@ -384,7 +398,8 @@ impl<'a> Job<'a> {
             }
             for (index, target) in targets.iter_mut().enumerate() {
                 let wanted = wants(index, frame);
-                for delivery in target.end(gl, frame, wanted, fence.clone())? {
+                for mut delivery in target.end(gl, frame, wanted, fence.clone())? {
+                    delivery.captured_ns = stamp_of(&stamps, delivery.frame);
                     deliver::send(&sinks, index, delivery)?;
                 }
             }
@@ -406,7 +421,8 @@ impl<'a> Job<'a> {
             }
         }
         for (index, target) in targets.iter_mut().enumerate() {
-            for delivery in target.drain(gl)? {
+            for mut delivery in target.drain(gl)? {
+                delivery.captured_ns = stamp_of(&stamps, delivery.frame);
                 deliver::send(&sinks, index, delivery)?;
             }
         }

@@ -18,12 +18,15 @@ use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
 pub mod apng;
 pub mod journal;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod output;
 mod pixels;
 pub mod raw;
 mod shared;
 pub mod stills;
 pub mod unixfd;
+pub mod v4l2;
 pub mod y4m;
 
 pub use journal::Journal;
@@ -75,6 +78,8 @@ pub struct Handover {
     pub buffer: Buffer,
     /// Wait for it before reading.
     pub fence: Option<Fence>,
+    /// When its source's picture was made, from the first one's time, where that is known.
+    pub captured_ns: Option<u64>,
     /// Keep it as long as anybody reads the memory.
     pub keep: Box<dyn Any + Send + Sync>,
 }
@@ -147,6 +152,11 @@ pub struct Plan {
     pub journal: Journal,
     /// Kind `unixfd`: how frames are served.
     pub share: Option<unixfd::Share>,
+    /// Kinds `v4l2` and `v4l2-encoder`: the device.
+    pub device: Option<v4l2::Device>,
+    /// Kind `kms`: the screen.
+    #[cfg(feature = "kms")]
+    pub display: Option<kms::Display>,
     color: description::ColorKeys,
 }
 
@@ -177,7 +187,22 @@ impl Plan {
             SinkKind::Unixfd => Some(unixfd::Share::new(description, name, sink)?),
             _ => None,
         };
+        let device = v4l2::Device::new(description, name, sink, kind)?;
         match (kind, file) {
+            (SinkKind::V4l2, Some(file)) => {
+                return Err(description.error(key("file"), "a video output writes no file", file.span()));
+            }
+            (SinkKind::V4l2, None) => {}
+            (SinkKind::Kms, Some(file)) => {
+                return Err(description.error(key("file"), "a screen writes no file", file.span()));
+            }
+            #[cfg(not(feature = "kms"))]
+            (SinkKind::Kms, None) => {
+                let place = sink.kind.as_ref().map_or(place, |kind| kind.span());
+                return Err(description.error(key("kind"), "built without the cargo feature `kms`", place));
+            }
+            #[cfg(feature = "kms")]
+            (SinkKind::Kms, None) => {}
             (SinkKind::Unixfd, Some(file)) => {
                 return Err(description.error(key("file"), "a unixfd sink writes no file", file.span()));
             }
@@ -225,7 +250,23 @@ impl Plan {
         let when_full = sink.when_full.as_ref().map_or(WhenFull::Block, |given| *given.get_ref());
         let journal = Journal::default();
         let color = sink.color;
-        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, share, color })
+        #[cfg(feature = "kms")]
+        let display = (kind == SinkKind::Kms).then(|| kms::Display::new(sink));
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            file,
+            every,
+            when_full,
+            queue,
+            quality,
+            journal,
+            share,
+            device,
+            #[cfg(feature = "kms")]
+            display,
+            color,
+        })
     }
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
@@ -304,6 +345,17 @@ impl Plan {
                 Some(share) => share.open(shape)?,
                 None => return Err(Error::failed("unixfd", "a sink without its keys")),
             },
+            #[cfg(feature = "kms")]
+            SinkKind::Kms => match &self.display {
+                Some(display) => display.open(shape)?,
+                None => return Err(Error::failed("kms", "a sink without its keys")),
+            },
+            #[cfg(not(feature = "kms"))]
+            SinkKind::Kms => return Err(Error::unsupported("kms", "built without the cargo feature `kms`")),
+            SinkKind::V4l2 | SinkKind::V4l2Encoder => match &self.device {
+                Some(device) => device.open(shape, &file)?,
+                None => return Err(Error::failed("v4l2", "a sink without its keys")),
+            },
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
             SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),
             SinkKind::Jpeg => Box::new(StillsWriter::create(&file, Encoding::Jpeg(self.quality), picker()?, journal)?),
@@ -316,6 +368,20 @@ impl Plan {
                 Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?, journal)?)
             }
         })
+    }
+
+    /// An error of opening the sink, with the place of the key that it is about.
+    pub(super) fn explain(&self, description: &Description, error: Error) -> Error {
+        #[cfg(feature = "kms")]
+        if self.display.is_some() {
+            return kms::place(description, &self.name, &error);
+        }
+        match (&self.device, description.sinks.get(self.name.as_str())) {
+            (Some(_), Some(sink)) if matches!(error.op(), "format" | "device" | "codec" | "output") => {
+                v4l2::Device::place(description, &self.name, sink, &error)
+            }
+            _ => error.in_context(format!("sink \"{}\"", self.name)),
+        }
     }
 
     fn y4m_color(&self, size: Size) -> Color {

@@ -200,8 +200,13 @@ impl DisplayReport {
             let mut words = Vec::new();
             for what in What::ALL {
                 if matches!(what, What::SampledRows | What::DrawnRows) {
-                    let tight = self.alignment(format, what).is_some();
-                    words.push(format!("{} {}", what.name(), if tight { "any" } else { "padded" }));
+                    let is_it = |case: &Case| matches!(case, Case::Placement { format: f, what: w, .. } if f == format && *w == what);
+                    let word = match self.rows.iter().find(|row| is_it(&row.case)).map(|row| &row.outcome) {
+                        Some(Outcome::Ok { .. }) => "any",
+                        None | Some(Outcome::NotTried { .. }) => "not tried",
+                        Some(_) => "padded",
+                    };
+                    words.push(format!("{} {word}", what.name()));
                 } else {
                     let found = self.alignment(format, what).map_or("none".to_owned(), |bytes| bytes.to_string());
                     words.push(format!("{} {found}", what.name()));

@@ -83,3 +83,10 @@ pub fn acquire(pool: &Pool) -> Buffer {
         std::thread::sleep(Duration::from_micros(200));
     }
 }
+
+/// The machine's cameras, for as long as the file is open: a device streams for one at a time, and tests run side by side.
+pub fn cameras() -> std::fs::File {
+    let file = std::fs::File::create(std::env::temp_dir().join("darkframe-cameras.lock")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    file
+}

@@ -335,10 +335,11 @@ fn gstreamer_gives_every_frame() {
                 fds = [common::open_fds(), fds_of(&child)];
             }
         }
-        // As many memories are remembered; GStreamer makes more when its frames wait.
+        // As many memories are remembered. GStreamer makes more of its own where its frames wait, on a loaded machine now and
+        // then 37; what leaks does so with every frame.
         let now = [common::open_fds(), fds_of(&child)];
         assert!(
-            now[0] <= fds[0] + 32 && now[1] <= fds[1] + 32,
+            now[0] <= fds[0] + 32 && now[1] <= fds[1] + (frames as usize / 100).max(32),
             "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
         );
         std::fs::remove_file(&file).unwrap();

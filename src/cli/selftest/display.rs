@@ -42,7 +42,10 @@ pub fn try_all(name: &str, options: &Options) -> DisplayReport {
             eprint!("\r\x1b[K{name} {}/{count} {case}", number + 1);
             let _ = std::io::stderr().flush();
         }
-        let kind = case.allocator().map_or(case.topic(), |allocator| allocator).to_owned();
+        let kind = match &case {
+            Case::Placement { what, .. } => format!("placement {}", what.name()),
+            case => case.allocator().unwrap_or(case.topic()).to_owned(),
+        };
         let allocator = DisplayReport::proved_memory(&report.rows);
         let outcome = if lost.get(&kind).is_some_and(|lost| *lost >= ENOUGH) {
             Outcome::NotTried { why: format!("{ENOUGH} crashes or hangs with {kind} are enough") }

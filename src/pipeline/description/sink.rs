@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ColorKeys, Spanned};
+use crate::v4l2::Value as Control;
+
+use super::{ColorKeys, Named, Spanned};
 
 /// Where pictures go.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +50,25 @@ pub struct Sink {
     pub when_full: Option<Spanned<WhenFull>>,
     /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
     pub queue: Option<Spanned<u64>>,
+    /// `v4l2`, `v4l2-encoder`: the device, a path (`"/dev/video1"`) or its driver's, card's or bus's name (`"vicodec"`).
+    /// `kms`: the card, a path (`"/dev/dri/card0"`) or its driver's name. Default: the first that suits.
+    pub device: Option<Spanned<String>>,
+    /// `kms`: the connector, as `"HDMI-A-1"`. Default: the first with a screen.
+    pub connector: Option<Spanned<String>>,
+    /// `v4l2`: which of the device's outputs, by name or number. Default: as it is.
+    pub output: Option<Spanned<String>>,
+    /// `v4l2-encoder`: what is made, `"h264"`, `"hevc"`, `"vp8"`, `"vp9"`, `"av1"`, `"mpeg2"`, `"mpeg4"`, `"h263"`, `"mjpeg"`,
+    /// `"jpeg"` or `"fwht"`. Default: the device's first.
+    pub codec: Option<Spanned<String>>,
+    /// `v4l2-encoder`: the stream's bits a second (control `video_bitrate`). Unit: bit/s. Default: the device's.
+    pub bitrate: Option<Spanned<u64>>,
+    /// `v4l2-encoder`: pictures from one that is coded by itself to the next (control `video_gop_size`). Unit: pictures.
+    /// Default: the device's.
+    pub gop: Option<Spanned<u64>>,
+    /// `v4l2`, `v4l2-encoder`: controls that are set before the first picture, by the names that `v4l2-ctl -L` shows:
+    /// `{ h264_profile = "High" }`. Default: as they are.
+    #[serde(default)]
+    pub controls: Named<Spanned<Control>>,
     /// JPEG: 1 (small) to 100 (close to the picture). Default: 90.
     pub quality: Option<Spanned<u64>>,
     /// y4m: matrix, range and siting of the file. Default: BT.601 up to 720x576, else BT.709; limited; left.
@@ -74,6 +95,12 @@ pub enum SinkKind {
     Null,
     /// Frames for other processes, over `socket`: GStreamer's `unixfdsrc` and this command's source take them.
     Unixfd,
+    /// Pictures for a video output, a Video4Linux device; they are shown at its own rate.
+    V4l2,
+    /// An elementary stream in `file`, made by a Video4Linux encoder.
+    V4l2Encoder,
+    /// A screen, by atomic modesetting: one picture per refresh, without tearing; what was shown before comes back.
+    Kms,
 }
 
 /// What happens with a picture that comes while a sink is busy and its queue is full.

@@ -90,7 +90,8 @@ pub(super) fn fuse(base: &Drawn, infos: &[Info], apart: &BTreeSet<String>, toler
             let Some(parameters) = tolerance else { return Ok(()) };
             let parts = |draw: &usize| member.iter().filter(|draws| draws.contains(draw)).count();
             let off = (0..count).filter(|part| member[*part].iter().any(|draw| parts(draw) > 1)).collect();
-            super::tolerance::check(base, infos, parameters, &off).inspect_err(|_| member[pass] = alone)
+            super::tolerance::check(base, infos, parameters, &off, super::tolerance::MOST_ON_GPU)
+                .inspect_err(|_| member[pass] = alone)
         });
         if let Err(why) = may {
             kept.push((graph.passes[pass].name.clone(), why));

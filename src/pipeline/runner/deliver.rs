@@ -10,6 +10,7 @@ use crate::buffer::Access;
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 
+use super::super::description::Description;
 use super::super::report::{Edge, Times};
 use super::super::sink::{Handover, Picture, Plan, Shape, Writer, Written};
 use super::feed::HANG;
@@ -34,9 +35,9 @@ impl<'scope> SinkThread<'scope> {
         plan: Plan,
         pass: usize,
         (shape, delivered): (Shape, Fourcc),
+        description: &Description,
     ) -> Result<Self> {
-        let mut writer =
-            plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
+        let mut writer = plan.open(&shape, delivered).map_err(|error| plan.explain(description, error))?;
         let (queue, pictures) = queue(plan.queue, plan.when_full);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();
@@ -108,7 +109,7 @@ pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) ->
 
 fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mutex<Times>) -> Result<Written> {
     loop {
-        let Delivery { frame, lease, fence } = match pictures.next() {
+        let Delivery { frame, lease, fence, captured_ns } = match pictures.next() {
             Next::Picture(delivery) => delivery,
             Next::Finished => {
                 writer.end()?;
@@ -122,7 +123,7 @@ fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mute
             let begun = std::time::Instant::now();
             let fence = fence.map(|fence| fence.try_clone()).transpose()?;
             let buffer = lease.buffer.clone();
-            writer.take(Handover { frame, buffer, fence, keep: Box::new(lease) })?;
+            writer.take(Handover { frame, buffer, fence, captured_ns, keep: Box::new(lease) })?;
             work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
             continue;
         }

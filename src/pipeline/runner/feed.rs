@@ -22,24 +22,12 @@ use super::super::frames::FrameSet;
 use super::super::report::{self, Edge, Times};
 use super::super::source::{Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
-use super::reading::{Reading, first_lent};
-use super::way::{Way, import_all, textures_way, upload_way, views_of};
+use super::reading::{Clock, Filled, Free, Reading, Stamped, first_lent};
+use super::way::{Way, import_all, readable_kinds, textures_way, upload_way, views_of};
 use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
-
-/// A buffer that may be filled again, behind the fence.
-pub(super) struct Free {
-    pub(super) slot: usize,
-    pub(super) fence: Option<Arc<Fence>>,
-}
-
-/// What the source's thread has for a frame.
-pub(super) enum Filled {
-    Slot(usize),
-    Lent(Lent),
-}
 
 /// What a source has for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +60,12 @@ pub(super) struct SourceFeed<'scope> {
     /// Buffer of the current frame, until it is given back.
     held: Option<usize>,
     seen: bool,
-    filled: Option<Receiver<Result<Filled>>>,
+    filled: Option<Receiver<Result<Stamped>>>,
+    /// When the current frame's picture was, where that is known.
+    captured_ns: Option<u64>,
+    /// Dropped at the first frame, after a word.
+    begin: Option<Sender<()>>,
+    clock: Arc<Mutex<Clock>>,
     free: Option<Sender<Free>>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
     /// Times of the thread.
@@ -98,6 +91,8 @@ impl<'scope> SourceFeed<'scope> {
         }
         let info = source.info().clone();
         gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
+        let kinds = if source.takes_memory() { readable_kinds(gl, job, &info) } else { Vec::new() };
+        source.prepare(job.device, &kinds)?;
         let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
             Some(views) => views,
             None => views_of(&info)?,
@@ -156,6 +151,11 @@ impl<'scope> SourceFeed<'scope> {
             let _ = free.send(Free { slot, fence: None });
         }
         let (work, late) = (Arc::default(), Arc::default());
+        let clock = Arc::default();
+        let (begin, begun) = match source.is_live() {
+            true => Some(channel()).unzip(),
+            false => (None, None),
+        };
         let pacer = source.pacer(rate);
         let late_here = Arc::clone(&late);
         let thread = Reading {
@@ -168,6 +168,8 @@ impl<'scope> SourceFeed<'scope> {
             frames,
             stop: job.stop,
             work: Arc::clone(&work),
+            clock: Arc::clone(&clock),
+            begun,
         };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
@@ -184,6 +186,9 @@ impl<'scope> SourceFeed<'scope> {
             held: None,
             seen: false,
             filled: Some(filled),
+            captured_ns: None,
+            begin,
+            clock,
             free: Some(free),
             thread: Some(thread),
             work,
@@ -196,9 +201,15 @@ impl<'scope> SourceFeed<'scope> {
         if self.info.still && self.seen {
             return Ok(Taken::Frame);
         }
+        if let Some(begin) = self.begin.take() {
+            // A thread that has ended has sent why.
+            let _ = begin.send(());
+        }
         let Some(filled) = &self.filled else { return Ok(Taken::End) };
         let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(Taken::End) };
-        let slot = match slot? {
+        let (filled, captured_ns) = slot?;
+        self.captured_ns = captured_ns;
+        let slot = match filled {
             Filled::Slot(slot) => slot,
             Filled::Lent(lent) => return self.next_lent(gl, frame, lent),
         };
@@ -262,6 +273,11 @@ impl<'scope> SourceFeed<'scope> {
         }
     }
 
+    /// When the current frame's picture was made, from the first one's time, where its maker says it.
+    pub(super) fn captured_ns(&self) -> Option<u64> {
+        self.captured_ns
+    }
+
     /// How a shader reads the textures.
     pub(super) fn sampling(&self) -> (InputBinding, Color, Size, Vec<gles::Filter>) {
         let filters = match self.binding {
@@ -301,6 +317,7 @@ impl<'scope> SourceFeed<'scope> {
     pub(super) fn finish(mut self) -> Result<Edge> {
         self.filled = None;
         self.free = None;
+        self.begin = None;
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -310,6 +327,8 @@ impl<'scope> SourceFeed<'scope> {
     /// What has been read so far.
     pub(super) fn so_far(&self) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge { work, late: self.late.load(Ordering::Relaxed), ..self.edge.clone() }
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lost, intervals, ended) = (clock.lost, clock.intervals.clone(), clock.ended.clone());
+        Edge { work, late: self.late.load(Ordering::Relaxed), lost, intervals, ended, ..self.edge.clone() }
     }
 }

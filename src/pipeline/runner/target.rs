@@ -113,6 +113,8 @@ pub(super) struct Delivery {
     pub(super) frame: u64,
     pub(super) lease: Arc<Lease>,
     pub(super) fence: Option<Arc<Fence>>,
+    /// When its source's picture was made, where that is known.
+    pub(super) captured_ns: Option<u64>,
 }
 
 /// Buffers that go round between the GL thread and the sinks.
@@ -382,7 +384,7 @@ impl Target {
                 if self.previous.is_some() && self.planes.is_none() {
                     self.lease = Some(lease.clone());
                 }
-                let delivery = Delivery { frame, lease, fence };
+                let delivery = Delivery { frame, lease, fence, captured_ns: None };
                 return Ok(if wanted { vec![delivery] } else { Vec::new() });
             }
             Out::Late { pending, drawn, .. } => {
@@ -461,7 +463,7 @@ impl Target {
             };
             drop(map);
             edge.transfer.add(begun.elapsed());
-            deliveries.push(Delivery { frame, lease, fence: None });
+            deliveries.push(Delivery { frame, lease, fence: None, captured_ns: None });
         }
     }
 

@@ -139,8 +139,8 @@ impl Writer for ShareWriter {
             server.wait_for_clients(self.wait_for, WAIT_FOR_CLIENTS)?;
             self.wait_for = 0;
         }
-        let Handover { frame, buffer, fence, keep } = handover;
-        let timestamp_ns = self.rate.timestamp_ns(frame);
+        let Handover { frame, buffer, fence, captured_ns, keep } = handover;
+        let timestamp_ns = captured_ns.unwrap_or_else(|| self.rate.timestamp_ns(frame));
         let frame = Frame { color: self.color, sequence: frame, timestamp_ns, ..Frame::new(buffer, fence) };
         server.send(crate::share::unixfd::server::Outgoing { keep: Some(keep), ..frame.into() })?;
         self.written.pictures += 1;

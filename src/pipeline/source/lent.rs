@@ -3,17 +3,10 @@
 //! In: a frame from another process or device. Out: the frame, and when its owner gets the memory back.
 //! Not here: importing it (`runner`).
 
-use std::time::Duration;
-
-use crate::buffer::{Access, Map};
-use crate::error::{Error, Result};
+use crate::buffer::Map;
 use crate::fence::Fence;
-use crate::format::Modifier;
 use crate::frame::Frame;
 use crate::layout::Layout;
-
-/// Longer is a hang of the producer's GPU.
-pub(super) const HANG: Duration = Duration::from_secs(10);
 
 /// A picture where it lies: in memory of somebody else's.
 pub struct Lent {
@@ -29,30 +22,14 @@ pub trait Lease: Send {
     fn until(&self, fence: Fence);
 }
 
-/// Copies a frame's planes into memory of ours, once its fence has signaled. `op` and `from` are for errors.
-///
-/// # Errors
-/// `Unsupported` where the pixels do not lie row by row; those of the fence.
-pub(super) fn copy(
-    op: &'static str,
-    from: &dyn std::fmt::Display,
-    frame: &Frame,
-    layout: &Layout,
-    into: &mut Map<'_>,
-) -> Result<()> {
-    let own = frame.buffer.layout();
-    if !matches!(own.modifier, Modifier::LINEAR | Modifier::INVALID) {
-        let detail = format!("{from}: frames with modifier {}: only linear ones are copied", own.modifier);
-        return Err(Error::unsupported(op, detail).with_hint("have the producer make linear frames"));
-    }
-    if let Some(fence) = &frame.fence {
-        fence.wait(Some(HANG))?;
-    }
-    let map = frame.buffer.map(Access::Read)?;
+/// Copies a picture of the layout `from`, which is linear, into one of the same size and format.
+pub(super) fn copy(from: &Layout, map: &Map<'_>, layout: &Layout, into: &mut Map<'_>) {
     for (index, plane) in layout.planes().iter().enumerate() {
         let bytes = into.plane_mut(index);
-        if plane.stride_bytes == own.planes()[index].stride_bytes {
-            bytes.copy_from_slice(map.plane(index));
+        if plane.stride_bytes == from.planes()[index].stride_bytes {
+            let source = map.plane(index);
+            let both = source.len().min(bytes.len());
+            bytes[..both].copy_from_slice(&source[..both]);
             continue;
         }
         for row in 0..layout.rows(index) {
@@ -60,5 +37,4 @@ pub(super) fn copy(
             bytes[plane.stride_bytes as usize * row as usize..][..source.len()].copy_from_slice(source);
         }
     }
-    Ok(())
 }
