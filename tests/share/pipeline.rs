@@ -118,7 +118,8 @@ fn later_memory_that_is_not_imported_is_copied() {
     let _alone = alone();
     let size = Size::new(64, 48);
     let device = Device::open(&Board::detect().unwrap_or_else(|_| Board::generic())).unwrap();
-    let kinds = [AllocatorKind::Udmabuf, AllocatorKind::DmaHeap, AllocatorKind::Dumb];
+    // What older Mesa maps through its node comes first.
+    let kinds = [AllocatorKind::Dumb, AllocatorKind::Udmabuf, AllocatorKind::DmaHeap];
     let pool_of = |kind: AllocatorKind| {
         let mut request = Request::new(size, Fourcc::ABGR8888).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(kind);
         request.constraints.stride_align_bytes = 256;
