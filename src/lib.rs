@@ -17,6 +17,7 @@
 //! # Cargo features
 //! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
 //! - `cli` (default): the command `darkframe`.
+//! - `pipewire`: frames to and from PipeWire; links libpipewire.
 
 pub mod allocator;
 pub mod board;
