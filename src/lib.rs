@@ -18,6 +18,7 @@
 //! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
 //! - `cli` (default): the command `darkframe`.
 //! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
+//! - `pipewire`: frames to and from PipeWire; links libpipewire.
 
 pub mod allocator;
 pub mod board;

@@ -1,0 +1,151 @@
+//! GStreamer's `pipewiresrc` and `pipewiresink` at the other end.
+
+use std::process::{Child, Stdio};
+
+use darkframe::share::pipewire::{Input, Output};
+use darkframe::share::unixfd::server::WhenFull;
+
+use super::*;
+
+fn has_elements() -> bool {
+    let mut command = std::process::Command::new("gst-inspect-1.0");
+    let found = command.arg("pipewiresrc").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = found.is_ok_and(|status| status.success());
+    if !found {
+        common::skip("gstreamer", "gst-inspect-1.0 finds no pipewiresrc (package gstreamer1.0-pipewire)");
+    }
+    found
+}
+
+fn launch(daemon: &Daemon, pipeline: &str) -> Child {
+    daemon.command("gst-launch-1.0").arg("-q").args(pipeline.split_whitespace()).spawn().unwrap()
+}
+
+#[track_caller]
+fn succeeds(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+}
+
+/// What `pipewiresrc` writes to a file is every frame, in order, to the byte.
+#[test]
+fn pipewiresrc_takes_numbered_frames() {
+    let Some(daemon) = Daemon::start("gst-src") else { return };
+    if !has_elements() {
+        return;
+    }
+    const FRAMES: u64 = 300;
+    for (fourcc, size) in [(Fourcc::ABGR8888, Size::new(64, 48)), (Fourcc::NV12, Size::new(64, 48))] {
+        let name = format!("df.{fourcc}");
+        let circle = Circle::files(fourcc, size, 7);
+        let options = output::Options {
+            remote: daemon.remote(),
+            rate: Some((25, 1)),
+            when_full: WhenFull::Wait,
+            patience: LONG,
+            ..output::Options::new(&name)
+        };
+        let output = Output::open(options, circle.memories.clone()).unwrap();
+        let file = daemon.folder.join(format!("{fourcc}.raw"));
+        let pipeline = format!(
+            "pipewiresrc client-name=gst-{fourcc} stream-properties=props,node.name=gst-{fourcc} num-buffers={FRAMES} ! filesink location={}",
+            file.display()
+        );
+        let reader = launch(&daemon, &pipeline);
+        daemon.link(&name, &format!("gst-{fourcc}"));
+        output.wait_for_consumer(LONG).unwrap();
+        // It takes as many as it was told to, and goes.
+        let mut number = 0;
+        while circle.send(&output, number) {
+            number += 1;
+            assert!(number < 10 * FRAMES, "nobody goes");
+        }
+        succeeds(reader);
+        let bytes = std::fs::read(&file).unwrap();
+        let layout = darkframe::share::unixfd::video_format::default_layout(fourcc, size).unwrap();
+        let whole = bytes.len() / FRAMES as usize;
+        assert_eq!(bytes.len(), whole * FRAMES as usize);
+        // The first ones may have passed before it ran.
+        let is = |frame: &[u8], number: u64| (0..64).all(|column| frame[column] == byte(number, 0, 0, column));
+        let first = (0..FRAMES).find(|number| is(&bytes[..whole], *number)).expect("a frame of ours");
+        for (number, frame) in bytes.chunks(whole).enumerate() {
+            let number = first + number as u64;
+            for (plane, at) in layout.planes().iter().enumerate() {
+                for row in 0..layout.rows(plane) {
+                    let start = at.offset_bytes as usize + at.stride_bytes as usize * row as usize;
+                    for column in 0..layout.row_bytes(plane) as usize {
+                        let expected = byte(number as u64, plane, row, column);
+                        assert_eq!(
+                            frame[start + column],
+                            expected,
+                            "{fourcc} frame {number}, plane {plane}, row {row}, byte {column}"
+                        );
+                    }
+                }
+            }
+        }
+        eventually("everything comes back", || circle.count_free() == 7);
+    }
+}
+
+/// What `pipewiresink` gives is what the same pipeline writes to a file.
+#[test]
+fn pipewiresink_feeds_us() {
+    let Some(daemon) = Daemon::start("gst-sink") else { return };
+    if !has_elements() {
+        return;
+    }
+    const FRAMES: usize = 30;
+    let (width, height) = (64, 48);
+    for (format, fourcc) in [("RGBA", Fourcc::ABGR8888), ("I420", Fourcc::YUV420)] {
+        let caps = format!("video/x-raw,format={format},width={width},height={height},framerate=25/1");
+        let pattern = format!("videotestsrc pattern=ball is-live=true ! {caps}");
+        let file = daemon.folder.join(format!("{format}.raw"));
+        succeeds(launch(
+            &daemon,
+            &format!(
+                "videotestsrc pattern=ball num-buffers={} ! {caps} ! filesink location={}",
+                FRAMES * 10,
+                file.display()
+            ),
+        ));
+        let expected = std::fs::read(&file).unwrap();
+        let whole = expected.len() / (FRAMES * 10);
+        let node = format!("gst-{format}");
+        let mut writer = launch(
+            &daemon,
+            &format!(
+                "{pattern} ! pipewiresink mode=provide sync=false client-name={node} stream-properties=props,node.name={node}"
+            ),
+        );
+        let ours = format!("df.{format}");
+        let mut input = Input::open(input::Options { remote: daemon.remote(), ..input::Options::new(&ours) }).unwrap();
+        daemon.link(&node, &ours);
+        let picture = input.wait_for_picture(LONG).unwrap().unwrap();
+        assert_eq!((picture.fourcc, picture.size), (fourcc, Size::new(width, height)));
+        let mut last = None;
+        for _ in 0..FRAMES {
+            let received = next(&mut input);
+            let map = received.frame.buffer.map(Access::Read).unwrap();
+            let layout = received.frame.buffer.layout();
+            // Live, it gives what it has: which frame it is is told by its pixels.
+            let is = |frame: &[u8]| {
+                let own = darkframe::share::unixfd::video_format::default_layout(fourcc, picture.size).unwrap();
+                own.planes().iter().enumerate().all(|(plane, at)| {
+                    (0..own.rows(plane)).all(|row| {
+                        let start = at.offset_bytes as usize + at.stride_bytes as usize * row as usize;
+                        let bytes = own.row_bytes(plane) as usize;
+                        map.row(plane, row)[..bytes] == frame[start..start + bytes]
+                    })
+                })
+            };
+            let found = expected.chunks(whole).position(is);
+            let found = found.unwrap_or_else(|| panic!("a frame that GStreamer did not make: {layout}"));
+            assert!(last.is_none_or(|last| found > last), "frame {found} after {last:?}");
+            last = Some(found);
+        }
+        let _ = writer.kill();
+        let _ = writer.wait();
+        eventually("the end", || matches!(input.next(Duration::from_millis(100)), Ok(input::Event::End)));
+    }
+}
