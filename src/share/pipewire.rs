@@ -22,10 +22,12 @@ use pw::spa::support::system::IoFlags;
 use crate::error::{Error, ErrorKind, Result};
 
 pub mod input;
+mod links;
 pub mod output;
 mod params;
 
 pub use input::Input;
+use links::Links;
 pub use output::Output;
 
 /// The name of this protocol in errors.
@@ -74,44 +76,6 @@ impl Connection {
                 }
             })
             .register()
-    }
-}
-
-/// The links of one node, as the daemon's registry tells of them.
-#[derive(Default)]
-struct Links {
-    there: std::cell::RefCell<std::collections::HashSet<u32>>,
-    /// Links were there, and the last has gone.
-    gone: std::cell::Cell<bool>,
-}
-
-impl Links {
-    /// Follows the links whose property `key` is the node that `node` says. They are followed as long as the result is kept.
-    fn follow(
-        self: &std::rc::Rc<Self>,
-        core: &pw::core::CoreRc,
-        key: &'static str,
-        node: impl Fn() -> u32 + 'static,
-    ) -> Result<(pw::registry::Listener, pw::registry::RegistryRc)> {
-        let registry =
-            core.get_registry_rc().map_err(|error| Error::failed("pw_core_get_registry", error.to_string()))?;
-        let (came, went) = (self.clone(), self.clone());
-        let listener = registry
-            .add_listener_local()
-            .global(move |object| {
-                let of = object.props.and_then(|properties| properties.get(key)).and_then(|id| id.parse::<u32>().ok());
-                if object.type_ == pw::types::ObjectType::Link && of == Some(node()) {
-                    came.there.borrow_mut().insert(object.id);
-                }
-            })
-            .global_remove(move |id| {
-                let mut there = went.there.borrow_mut();
-                if there.remove(&id) && there.is_empty() {
-                    went.gone.set(true);
-                }
-            })
-            .register();
-        Ok((listener, registry))
     }
 }
 

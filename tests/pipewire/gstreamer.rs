@@ -27,64 +27,98 @@ fn succeeds(child: Child) {
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
 }
 
-/// What `pipewiresrc` writes to a file is every frame, in order, to the byte.
+const FRAMES: u64 = 300;
+
+fn source(name: &str) -> String {
+    format!("pipewiresrc client-name={name} stream-properties=props,node.name={name}")
+}
+
+/// What `pipewiresrc` writes to a file is every frame from the first on, in order, to the byte; then one that is killed gives
+/// everything back. `begins` is where each plane begins in a frame of the file.
+fn takes(daemon: &Daemon, circle: &Circle, begins: &[u64], dma_bufs: bool) {
+    let layout = circle.memories[0].layout().clone();
+    let fourcc = layout.fourcc;
+    let (name, reader) = (format!("df.{fourcc}"), format!("gst-{fourcc}"));
+    let options = output::Options {
+        remote: daemon.remote(),
+        rate: Some((25, 1)),
+        when_full: WhenFull::Wait,
+        patience: LONG,
+        ..output::Options::new(&name)
+    };
+    let output = Output::open(options, circle.memories.clone()).unwrap();
+    let file = daemon.folder.join(format!("{fourcc}.raw"));
+    // Buffered, `filesink` holds on to 64 KiB of frames, more than the node lets anybody hold: both would wait.
+    let sink = format!("num-buffers={FRAMES} ! filesink buffer-mode=unbuffered location={}", file.display());
+    let taking = launch(daemon, &format!("{} {sink}", source(&reader)));
+    daemon.link(&name, &reader);
+    output.wait_for_consumer(LONG).unwrap();
+    assert_eq!(output.status().shares_dma_bufs, dma_bufs);
+    // It takes as many as it was told to, and goes.
+    let mut number = 0;
+    while circle.send(&output, number) {
+        number += 1;
+        assert!(number < 10 * FRAMES, "nobody goes");
+    }
+    succeeds(taking);
+    let bytes = std::fs::read(&file).unwrap();
+    let whole = bytes.len() / FRAMES as usize;
+    assert_eq!(bytes.len(), whole * FRAMES as usize);
+    for (number, frame) in bytes.chunks(whole).enumerate() {
+        for (plane, at) in layout.planes().iter().enumerate() {
+            for row in 0..layout.rows(plane) {
+                let start = begins[plane] as usize + at.stride_bytes as usize * row as usize;
+                for column in 0..layout.row_bytes(plane) as usize {
+                    let expected = byte(number as u64, plane, row, column);
+                    let got = frame[start + column];
+                    assert_eq!(got, expected, "{fourcc} frame {number}, plane {plane}, row {row}, byte {column}");
+                }
+            }
+        }
+    }
+    eventually("everything comes back", || circle.count_free() == circle.memories.len());
+
+    let killed = format!("{reader}-killed");
+    let mut taking = launch(daemon, &format!("{} ! fakesink", source(&killed)));
+    daemon.link(&name, &killed);
+    output.wait_for_consumer(LONG).unwrap();
+    for number in 0..20 {
+        assert!(circle.send(&output, number));
+    }
+    taking.kill().unwrap();
+    taking.wait().unwrap();
+    eventually("the node notices", || !output.status().streaming);
+    eventually("everything comes back", || circle.count_free() == circle.memories.len());
+}
+
 #[test]
 fn pipewiresrc_takes_numbered_frames() {
     let Some(daemon) = Daemon::start("gst-src") else { return };
     if !has_elements() {
         return;
     }
-    const FRAMES: u64 = 300;
-    for (fourcc, size) in [(Fourcc::ABGR8888, Size::new(64, 48)), (Fourcc::NV12, Size::new(64, 48))] {
-        let name = format!("df.{fourcc}");
-        let circle = Circle::files(fourcc, size, 7);
-        let options = output::Options {
-            remote: daemon.remote(),
-            rate: Some((25, 1)),
-            when_full: WhenFull::Wait,
-            patience: LONG,
-            ..output::Options::new(&name)
-        };
-        let output = Output::open(options, circle.memories.clone()).unwrap();
-        let file = daemon.folder.join(format!("{fourcc}.raw"));
-        let pipeline = format!(
-            "pipewiresrc client-name=gst-{fourcc} stream-properties=props,node.name=gst-{fourcc} num-buffers={FRAMES} ! filesink location={}",
-            file.display()
-        );
-        let reader = launch(&daemon, &pipeline);
-        daemon.link(&name, &format!("gst-{fourcc}"));
-        output.wait_for_consumer(LONG).unwrap();
-        // It takes as many as it was told to, and goes.
-        let mut number = 0;
-        while circle.send(&output, number) {
-            number += 1;
-            assert!(number < 10 * FRAMES, "nobody goes");
-        }
-        succeeds(reader);
-        let bytes = std::fs::read(&file).unwrap();
-        let layout = darkframe::share::unixfd::video_format::default_layout(fourcc, size).unwrap();
-        let whole = bytes.len() / FRAMES as usize;
-        assert_eq!(bytes.len(), whole * FRAMES as usize);
-        // The first ones may have passed before it ran.
-        let is = |frame: &[u8], number: u64| (0..64).all(|column| frame[column] == byte(number, 0, 0, column));
-        let first = (0..FRAMES).find(|number| is(&bytes[..whole], *number)).expect("a frame of ours");
-        for (number, frame) in bytes.chunks(whole).enumerate() {
-            let number = first + number as u64;
-            for (plane, at) in layout.planes().iter().enumerate() {
-                for row in 0..layout.rows(plane) {
-                    let start = at.offset_bytes as usize + at.stride_bytes as usize * row as usize;
-                    for column in 0..layout.row_bytes(plane) as usize {
-                        let expected = byte(number as u64, plane, row, column);
-                        assert_eq!(
-                            frame[start + column],
-                            expected,
-                            "{fourcc} frame {number}, plane {plane}, row {row}, byte {column}"
-                        );
-                    }
-                }
-            }
-        }
-        eventually("everything comes back", || circle.count_free() == 7);
+    for fourcc in [Fourcc::ABGR8888, Fourcc::NV12] {
+        let circle = Circle::files(fourcc, Size::new(64, 48), 7);
+        let layout = darkframe::share::unixfd::video_format::default_layout(fourcc, Size::new(64, 48)).unwrap();
+        let begins: Vec<u64> = layout.planes().iter().map(|plane| plane.offset_bytes).collect();
+        takes(&daemon, &circle, &begins, false);
+    }
+}
+
+/// GStreamer 1.24 and later agrees on a modifier and gets the dma-bufs themselves.
+#[test]
+fn pipewiresrc_takes_dma_bufs() {
+    let Some(daemon) = Daemon::start("gst-dma") else { return };
+    if !has_elements() {
+        return;
+    }
+    for fourcc in [Fourcc::ABGR8888, Fourcc::NV12] {
+        let Some((_, circle)) = dma_bufs(fourcc) else { return };
+        // Each plane is a memory of its own, up to its last sample.
+        let layout = circle.memories[0].layout();
+        let bytes = |plane: usize| layout.plane_end(plane).unwrap() - layout.planes()[plane].offset_bytes;
+        let begins: Vec<u64> = (0..layout.planes().len()).map(|plane| (0..plane).map(bytes).sum()).collect();
+        takes(&daemon, &circle, &begins, true);
     }
 }
 

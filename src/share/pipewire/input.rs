@@ -27,6 +27,7 @@ use crate::format::Modifier;
 use crate::frame::Frame;
 use crate::sys::pipewire::{self as raw, StreamBuffer};
 
+use super::links::End;
 use super::params::{self, Buffers, Bytes, Modifiers};
 use super::{Connection, HANG, Links, OP, Waker, daemon_is_gone, listen};
 
@@ -345,7 +346,9 @@ impl Node {
         if timelines {
             wishes.push(buffers(ChoiceEnum::None(planes + 2), true)?);
         }
-        wishes.push(buffers(ChoiceEnum::Range { default: planes, min: 1, max: 4 }, false)?);
+        // Files hold all planes; GStreamer's sink, which leaves their number to us, fills the first and crashes on a second.
+        let default = if self.is_dma_buf.get() { planes } else { 1 };
+        wishes.push(buffers(ChoiceEnum::Range { default, min: 1, max: 4 }, false)?);
         wishes.push(params::header()?);
         wishes.push(params::busy()?);
         if timelines {
@@ -495,7 +498,7 @@ fn run(shared: &Arc<Shared>, options: &Options, woken: UnixStream, opened: &Sync
         .map_err(failed("pw_stream_connect"))?;
     let links = Rc::new(Links::default());
     let of = stream.clone();
-    let _links = links.follow(&connection.core, "link.input.node", move || of.node_id())?;
+    let _links = links.follow(&connection.core, End::Input, move || of.node_id())?;
     let _ = opened.send(Ok(()));
     loop {
         connection.main_loop.loop_().iterate(Timeout::Infinite);

@@ -7,7 +7,7 @@
 //! that this node begins: where frames wait for one, cycles without a frame are begun.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -30,6 +30,7 @@ use crate::frame::Frame;
 use crate::share::unixfd::server::WhenFull;
 use crate::sys::pipewire as raw;
 
+use super::links::End;
 use super::params;
 use super::{Connection, HANG, Links, OP, Waker, daemon_is_gone, listen};
 
@@ -39,8 +40,11 @@ use slots::{Placed, Slots};
 
 /// Between two cycles that only bring buffers back: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
-/// A cycle that takes longer has somebody in it who does not answer: it is waited for no more.
-const CYCLE: Duration = Duration::from_millis(200);
+/// A cycle that takes longer has somebody in it who does not answer: it is waited for no more. Not less: a frame that is not
+/// yet taken when the next cycle begins is lost, and an end that comes late is taken for that of a later cycle.
+const CYCLE: Duration = Duration::from_secs(3);
+/// The graph runs, and nobody says that a node at the other end does: it counts as running.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How frames are offered.
 #[derive(Clone, Debug)]
@@ -133,6 +137,8 @@ impl Shared {
     fn fail(&self, error: Error) {
         self.lock().error.get_or_insert(error);
         self.changed.notify_all();
+        // The loop ends, and consumers hear of it.
+        self.waker.wake();
     }
 }
 
@@ -333,13 +339,17 @@ struct Node {
     shared: Arc<Shared>,
     slots: RefCell<Slots>,
     /// The stream broke and is to be offered anew.
-    broken: std::cell::Cell<bool>,
+    broken: Cell<bool>,
+    /// The stream takes part in the graph, and since when.
+    runs: Cell<Option<Instant>>,
 }
 
 impl Node {
     fn state_changed(&self, stream: &Stream, new: &StreamState) {
+        self.runs.set((*new == StreamState::Streaming).then(Instant::now));
         let mut state = self.shared.lock();
-        state.streaming = *new == StreamState::Streaming;
+        // Whether somebody takes frames is seen in the loop.
+        state.streaming &= self.runs.get().is_some();
         state.node_id = Some(stream.node_id()).filter(|id| *id != u32::MAX);
         state.stuck = false;
         let mut unsent: Vec<Job> = Vec::new();
@@ -452,6 +462,41 @@ impl Node {
     }
 }
 
+/// A cycle of the graph that we have begun.
+struct Cycle {
+    /// Ends of which the stream has still to tell.
+    left: u32,
+    since: Instant,
+}
+
+enum Kind {
+    /// One that only brings buffers back, or in which a start comes to rest.
+    Empty,
+    /// One that hands a frame over.
+    Frame,
+}
+
+impl Cycle {
+    /// Where another node drives the graph, it is asked for a cycle.
+    fn begin(stream: &Stream, kind: Kind) -> Self {
+        let _ = stream.trigger_process();
+        // One without a frame ends twice: for us at once, and when everybody is through.
+        let left = match kind {
+            Kind::Frame => 1,
+            Kind::Empty => 2,
+        };
+        Self { left, since: Instant::now() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.left == 0 || self.since.elapsed() >= CYCLE
+    }
+
+    fn after(self, ended: u32) -> Self {
+        Self { left: self.left.saturating_sub(ended), ..self }
+    }
+}
+
 fn run(
     shared: &Arc<Shared>,
     options: &Options,
@@ -484,7 +529,8 @@ fn run(
     }
     let stream = StreamRc::new(connection.core.clone(), &options.node, properties).map_err(failed("pw_stream_new"))?;
     let offers = slots.offers()?;
-    let node = Rc::new(Node { shared: shared.clone(), slots: RefCell::new(slots), broken: Default::default() });
+    let (slots, broken, runs) = (RefCell::new(slots), Cell::default(), Cell::default());
+    let node = Rc::new(Node { shared: shared.clone(), slots, broken, runs });
     let (a, b, c, d) = (node.clone(), node.clone(), node.clone(), node.clone());
     let _listener = stream
         .add_local_listener_with_user_data(())
@@ -496,19 +542,24 @@ fn run(
         .map_err(failed("pw_stream_add_listener"))?;
     let links = Rc::new(Links::default());
     let of = stream.clone();
-    let _links = links.follow(&connection.core, "link.output.node", move || of.node_id())?;
-    let connect = || {
+    let _links = links.follow(&connection.core, End::Output, move || of.node_id())?;
+    let connect = || -> Result<()> {
         let flags = StreamFlags::DRIVER | StreamFlags::ALLOC_BUFFERS;
         stream
             .connect(spa::utils::Direction::Output, None, flags, &mut params::pods(&offers))
-            .map_err(failed("pw_stream_connect"))
+            .map_err(failed("pw_stream_connect"))?;
+        // A stream that was never asked for a cycle begins one by itself with the first frame that is queued: ours, behind
+        // it, would overtake it, and frames be lost. Nothing runs yet, so this one is none.
+        let _ = stream.trigger_process();
+        Ok(())
     };
     connect()?;
     let _ = opened.send(Ok(()));
     let ends = raw::CycleEnds::listen(&stream);
-    // Ends that are still to come, and since when.
-    let mut cycle: Option<(u32, Instant)> = None;
+    let mut cycle: Option<Cycle> = None;
     let mut pause = None;
+    // Between cycles that bring buffers back.
+    let mut between = PAUSES.0;
     loop {
         let timeout = pause.map_or(Timeout::Infinite, Timeout::Finite);
         let dispatched = connection.main_loop.loop_().iterate(timeout);
@@ -528,23 +579,49 @@ fn run(
             continue;
         }
         let ended = ends.take();
-        cycle = cycle
-            .map(|(left, since)| (left.saturating_sub(ended), since))
-            .filter(|(left, since)| *left > 0 && since.elapsed() < CYCLE);
-        let is_idle = cycle.is_none();
-        let queued = node.work(&stream, is_idle);
-        let streaming = shared.lock().streaming;
-        if !streaming {
-            cycle = None;
-        } else if queued || (is_idle && pause.is_some() && dispatched == 0) {
-            // Where another node drives the graph, it is asked for a cycle. One without a frame ends twice.
-            let _ = stream.trigger_process();
-            cycle = Some((if queued { 1 } else { 2 }, Instant::now()));
+        cycle = cycle.map(|cycle| cycle.after(ended));
+        let Some(since) = node.runs.get() else {
+            (cycle, pause) = (None, None);
+            continue;
+        };
+        if !shared.lock().streaming {
+            // PipeWire starts us before it starts the other end, which would miss the first frames.
+            let begins = links.has_running_peer() || since.elapsed() > SILENCE;
+            match &cycle {
+                // What is left of the start comes to rest in a cycle without a frame.
+                None if begins => cycle = Some(Cycle::begin(&stream, Kind::Empty)),
+                Some(cycle) if cycle.is_over() => {
+                    shared.lock().streaming = true;
+                    shared.changed.notify_all();
+                }
+                _ => {}
+            }
+            // Whoever starts and cycles that end wake this.
+            pause = Some(PAUSES.1);
+            continue;
         }
-        pause = (cycle.is_some() || node.needs_cycles(&stream)).then(|| match pause {
-            Some(before) if !queued && cycle.is_none() => (before * 2).min(PAUSES.1),
-            _ => PAUSES.0,
-        });
+        let is_idle = cycle.as_ref().is_none_or(Cycle::is_over);
+        let queued = node.work(&stream, is_idle);
+        if !shared.lock().streaming {
+            cycle = None;
+        } else if queued {
+            cycle = Some(Cycle::begin(&stream, Kind::Frame));
+        } else if is_idle {
+            let waited = pause.is_some() && dispatched == 0;
+            cycle = waited.then(|| Cycle::begin(&stream, Kind::Empty));
+        }
+        let brings_back = cycle.is_some() && !queued && is_idle;
+        pause = match (cycle.is_some(), node.needs_cycles(&stream)) {
+            (false, false) => None,
+            (false, true) => Some(between),
+            // Its end wakes this.
+            (true, _) => Some(PAUSES.1),
+        };
+        between = match (brings_back, queued || pause.is_none()) {
+            (true, _) => (between * 2).min(PAUSES.1),
+            (false, true) => PAUSES.0,
+            (false, false) => between,
+        };
     }
     let _ = stream.disconnect();
     let (jobs, waiting) = {
