@@ -28,6 +28,8 @@ use darkframe::share::pipewire::{input, output};
 use daemon::Daemon;
 
 const LONG: Duration = Duration::from_secs(30);
+/// With four in flight: as many on their way back, and one to be filled.
+const MEMORIES: usize = 9;
 
 /// One byte of frame `number`: differs in every frame, plane, row and column.
 fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {
@@ -124,11 +126,11 @@ impl Circle {
     }
 }
 
-/// Seven dma-bufs of the first kind that this machine has.
+/// Dma-bufs of the first kind that this machine has.
 fn dma_bufs(fourcc: Fourcc) -> Option<(AllocatorKind, Circle)> {
     [AllocatorKind::Udmabuf, AllocatorKind::DmaHeap, AllocatorKind::Dumb]
         .into_iter()
-        .find_map(|kind| Circle::new(kind, fourcc, Size::new(64, 48), 7, 64).map(|circle| (kind, circle)))
+        .find_map(|kind| Circle::new(kind, fourcc, Size::new(64, 48), MEMORIES, 64).map(|circle| (kind, circle)))
 }
 
 /// The first frame of a link; the next number. It arrives: a node says that it is taken from when the other end runs.

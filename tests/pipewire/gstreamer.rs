@@ -98,7 +98,7 @@ fn pipewiresrc_takes_numbered_frames() {
         return;
     }
     for fourcc in [Fourcc::ABGR8888, Fourcc::NV12] {
-        let circle = Circle::files(fourcc, Size::new(64, 48), 7);
+        let circle = Circle::files(fourcc, Size::new(64, 48), MEMORIES);
         let layout = darkframe::share::unixfd::video_format::default_layout(fourcc, Size::new(64, 48)).unwrap();
         let begins: Vec<u64> = layout.planes().iter().map(|plane| plane.offset_bytes).collect();
         takes(&daemon, &circle, &begins, false);

@@ -58,7 +58,7 @@ fn every_frame_arrives_in_order() {
         (Fourcc::R8, Size::new(31, 9), 4),
     ] {
         let name = format!("df.{fourcc}-{align}");
-        let circle = Circle::new(AllocatorKind::Memfd, fourcc, size, 7, align).unwrap();
+        let circle = Circle::new(AllocatorKind::Memfd, fourcc, size, MEMORIES, align).unwrap();
         let output = open(&daemon, &name, &circle, WhenFull::Wait);
         let mut input = take(&daemon, "df.taker");
         daemon.link(&name, "df.taker");
@@ -82,7 +82,7 @@ fn every_frame_arrives_in_order() {
         let status = output.status();
         assert_eq!((status.sent, status.dropped, status.shares_dma_bufs), (first + 200, 0, false), "{status:?}");
         output.finish(LONG);
-        assert_eq!(circle.count_free(), 7, "memory that did not come back");
+        assert_eq!(circle.count_free(), MEMORIES, "memory that did not come back");
     }
 }
 
@@ -108,7 +108,7 @@ fn a_slow_consumer_gets_what_the_rule_says() {
     let Some(daemon) = Daemon::start("slow") else { return };
     for when_full in [WhenFull::Wait, WhenFull::DropNewest, WhenFull::DropOldest] {
         let name = format!("df.{when_full:?}");
-        let circle = Circle::files(Fourcc::ABGR8888, Size::new(16, 16), 8);
+        let circle = Circle::files(Fourcc::ABGR8888, Size::new(16, 16), MEMORIES);
         let options = output::Options { remote: daemon.remote(), when_full, ..output::Options::new(&name) };
         let patience = Duration::from_millis(200);
         let output = Output::open(output::Options { patience, ..options }, circle.memories.clone()).unwrap();
@@ -146,15 +146,15 @@ fn a_slow_consumer_gets_what_the_rule_says() {
         check(&received.frame.buffer, expected);
         drop((received, input));
         // Whoever goes away gives back everything.
-        eventually("everything comes back", || circle.count_free() == 8);
+        eventually("everything comes back", || circle.count_free() == MEMORIES);
     }
 }
 
-/// Consumers that come and go, and two at one time.
+/// Consumers that come and go.
 #[test]
 fn consumers_come_and_go() {
     let Some(daemon) = Daemon::start("come-and-go") else { return };
-    let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), 8);
+    let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), MEMORIES);
     let output = open(&daemon, "df.out", &circle, WhenFull::Wait);
     let mut number = 0;
     for round in 0..5 {
@@ -173,15 +173,56 @@ fn consumers_come_and_go() {
         assert_eq!(number, first + 10);
         drop(input);
         eventually("the node notices", || !output.status().streaming);
-        eventually("everything comes back", || circle.count_free() == 8);
+        eventually("everything comes back", || circle.count_free() == MEMORIES);
     }
+}
+
+/// Two consumers at one time: once both are there, both get every frame, and memory is free when both have given it back.
+#[test]
+fn two_consumers_get_every_frame() {
+    let Some(daemon) = Daemon::start("two") else { return };
+    let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), MEMORIES);
+    let output = open(&daemon, "df.out", &circle, WhenFull::Wait);
+    let mut first = take(&daemon, "df.first");
+    daemon.link("df.out", "df.first");
+    let mut number = meet(&circle, &output, &mut first, 0);
+    let mut second = take(&daemon, "df.second");
+    daemon.link("df.out", "df.second");
+    // The second one comes when it likes; the first one misses nothing meanwhile.
+    let since = Instant::now();
+    loop {
+        assert!(circle.send(&output, number));
+        assert_eq!(next(&mut first).frame.sequence, number);
+        number += 1;
+        if let input::Event::Frame(received) = second.next(Duration::from_millis(50)).unwrap() {
+            assert_eq!(received.frame.sequence, number - 1);
+            break;
+        }
+        assert!(since.elapsed() < LONG, "no frame arrives");
+    }
+    for _ in 0..100 {
+        assert!(circle.send(&output, number));
+        let (one, other) = (next(&mut first), next(&mut second));
+        assert_eq!((one.frame.sequence, other.frame.sequence), (number, number));
+        check(&one.frame.buffer, number);
+        // Whoever is late reads what it was.
+        drop(one);
+        assert!(circle.send(&output, number + 1));
+        assert_eq!(next(&mut first).frame.sequence, number + 1);
+        check(&other.frame.buffer, number);
+        drop(other);
+        assert_eq!(next(&mut second).frame.sequence, number + 1);
+        number += 2;
+    }
+    drop((first, second));
+    eventually("everything comes back", || circle.count_free() == MEMORIES);
 }
 
 /// A producer that goes away is an end, not an error and not a hang; what was received stays valid.
 #[test]
 fn a_producer_that_goes_away_is_an_end() {
     let Some(daemon) = Daemon::start("end") else { return };
-    let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), 8);
+    let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), MEMORIES);
     let output = open(&daemon, "df.out", &circle, WhenFull::Wait);
     let mut input = take(&daemon, "df.in");
     daemon.link("df.out", "df.in");
@@ -199,7 +240,7 @@ fn a_killed_daemon_is_an_error_that_says_so() {
     let _alone = daemon::alone();
     let round = |name: &str| {
         let Some(mut daemon) = Daemon::start_alone(name) else { return false };
-        let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), 8);
+        let circle = Circle::files(Fourcc::ABGR8888, Size::new(32, 16), MEMORIES);
         let output = open(&daemon, "df.out", &circle, WhenFull::Wait);
         let mut input = take(&daemon, "df.in");
         daemon.link("df.out", "df.in");
@@ -224,7 +265,7 @@ fn a_killed_daemon_is_an_error_that_says_so() {
         assert_eq!(error.unwrap().kind(), ErrorKind::PeerClosed);
         check(&received.frame.buffer, number);
         drop((received, input, output));
-        assert_eq!(circle.count_free(), 8);
+        assert_eq!(circle.count_free(), MEMORIES);
         true
     };
     if !round("killed-0") {
@@ -318,6 +359,6 @@ fn dma_bufs_travel_with_their_modifier() {
         let status = output.status();
         assert_eq!((status.sent, status.shares_dma_bufs, status.timelines), (first + 100, true, timelines.is_some()));
         output.finish(LONG);
-        assert_eq!(circle.count_free(), 7);
+        assert_eq!(circle.count_free(), MEMORIES);
     }
 }

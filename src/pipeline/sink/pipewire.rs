@@ -82,9 +82,10 @@ impl Node {
         })
     }
 
-    /// Buffers that consumers may hold while everybody else goes on.
+    /// Buffers that consumers may hold, and that are on their way back, while everybody else goes on; of 64 in all some are
+    /// others'.
     pub(super) fn holds(&self) -> usize {
-        self.max_in_flight
+        (2 * self.max_in_flight).min(56)
     }
 
     #[cfg(not(feature = "pipewire"))]

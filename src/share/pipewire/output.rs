@@ -36,7 +36,7 @@ use super::{Connection, HANG, Links, OP, Waker, daemon_is_gone, listen};
 
 mod slots;
 
-use slots::{Placed, Slots};
+use slots::{Placed, Reclaimed, Slots};
 
 /// Between two cycles that only bring buffers back: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
@@ -167,7 +167,9 @@ pub struct Output {
 }
 
 impl Output {
-    /// Makes the node. Frames come in `memories`, all of one layout, and in no other memory.
+    /// Makes the node. Frames come in `memories`, all of one layout, and in no other memory. With fewer than one more than
+    /// twice [`Options::max_in_flight`] a frame may be lost where a consumer gives several back at once: PipeWire takes one
+    /// back per frame.
     ///
     /// # Errors
     /// `NotFound` where no daemon answers; `Unsupported`: a format that PipeWire has no name for.
@@ -406,18 +408,18 @@ impl Node {
     }
 
     fn remove_buffer(&self, buffer: *mut pw::sys::pw_buffer) {
-        let held = self.slots.borrow_mut().remove(buffer);
-        self.shared.returned(usize::from(held.is_some()));
+        let Reclaimed { frames, free } = self.slots.borrow_mut().remove(buffer);
+        drop(free);
+        self.shared.returned(frames);
     }
 
     /// Takes back what came back, and hands over the next frame, where there is a buffer for it and `may_queue`. True where a
     /// cycle of the graph is to be begun. One frame goes with a cycle: PipeWire would let the one before be lost.
     fn work(&self, stream: &Stream, may_queue: bool) -> bool {
-        let returned = self.slots.borrow_mut().reclaim(stream);
-        let count = returned.len();
+        let Reclaimed { frames, free } = self.slots.borrow_mut().reclaim(stream);
         // The producer's code may run here.
-        drop(returned);
-        self.shared.returned(count);
+        drop(free);
+        self.shared.returned(frames);
         let mut queued = false;
         while may_queue && !queued {
             let mut state = self.shared.lock();
@@ -458,7 +460,8 @@ impl Node {
         }
         let waits = !state.jobs.is_empty() || state.waiting.is_some() || (state.wanted && state.in_flight > 0);
         drop(state);
-        waits || self.slots.borrow().has_pending() || stream.time().is_ok_and(|time| time.queued_buffers() > 0)
+        let slots = self.slots.borrow();
+        waits || slots.has_pending() || slots.is_short() || stream.time().is_ok_and(|time| time.queued_buffers() > 0)
     }
 }
 
@@ -572,9 +575,9 @@ fn run(
         // PipeWire keeps the buffers of a consumer that went away without giving them back: a node made anew has all.
         if node.broken.replace(false) || links.gone.replace(false) {
             let _ = stream.disconnect();
-            let held = node.slots.borrow_mut().clear();
-            shared.returned(held.len());
-            drop(held);
+            let Reclaimed { frames, free } = node.slots.borrow_mut().clear();
+            drop(free);
+            shared.returned(frames);
             connect()?;
             continue;
         }

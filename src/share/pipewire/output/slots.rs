@@ -64,6 +64,25 @@ pub(super) struct Held {
     _keep: Option<Box<dyn Any + Send + Sync>>,
     /// It came back, and is read until its release point: since when that is waited for.
     returned: Option<Instant>,
+    /// Nobody reads it any more. Until so many frames were handed over its buffer may lie in a consumer's queue of what goes
+    /// back, of which each frame's cycle takes one: PipeWire would lose a frame that came in it.
+    rests_until: Option<u64>,
+}
+
+/// What came back.
+pub(super) struct Reclaimed {
+    /// Frames that nobody reads any more.
+    pub(super) frames: usize,
+    /// What may be written again.
+    pub(super) free: Vec<Held>,
+}
+
+impl FromIterator<Slot> for Reclaimed {
+    /// From buffers that are no more. Frames that rest have been counted.
+    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
+        let free: Vec<Held> = slots.into_iter().filter_map(|slot| slot.held).collect();
+        Self { frames: free.iter().filter(|held| held.rests_until.is_none()).count(), free }
+    }
 }
 
 struct Slot {
@@ -92,6 +111,8 @@ pub(super) struct Slots {
     slots: Vec<Slot>,
     node: Option<DrmNode>,
     base_ns: Option<u64>,
+    /// Frames that were handed over.
+    handed_over: u64,
     pub(super) max_in_flight: usize,
 }
 
@@ -119,7 +140,7 @@ impl Slots {
         let ids = memories.iter().map(id).collect();
         let (copies, slots, way, base_ns) = (Vec::new(), Vec::new(), None, None);
         let (node, max_in_flight) = (options.timelines.clone(), options.max_in_flight);
-        Ok(Self { picture, memories, ids, copies, way, slots, node, base_ns, max_in_flight })
+        Ok(Self { picture, memories, ids, copies, way, slots, node, base_ns, handed_over: 0, max_in_flight })
     }
 
     fn layout(&self) -> &Layout {
@@ -171,7 +192,7 @@ impl Slots {
                     own.is_none() && self.layout().planes() == plain.planes() && self.memories.iter().all(fits);
                 self.way = Some(if is_plain { Way::Files } else { Way::Copies });
                 if !is_plain && self.copies.is_empty() {
-                    for _ in 0..LEAST_BUFFERS.max(self.max_in_flight + 2) {
+                    for _ in 0..(2 * self.max_in_flight + 1).clamp(LEAST_BUFFERS, MOST_BUFFERS) {
                         let fd = sys::memfd::create_sealed("darkframe-pipewire", bytes)
                             .map_err(|errno| Error::from_errno("memfd_create", format!("{bytes} bytes"), errno))?;
                         self.copies.push(Buffer::from_fds(plain.clone(), vec![fd])?);
@@ -275,22 +296,30 @@ impl Slots {
     }
 
     /// The stream has one buffer less: the frame that was in it.
-    pub(super) fn remove(&mut self, buffer: *mut pw::sys::pw_buffer) -> Option<Held> {
-        let index = self.slots.iter().position(|slot| slot.buffer.is(buffer))?;
-        self.slots.remove(index).held
+    pub(super) fn remove(&mut self, buffer: *mut pw::sys::pw_buffer) -> Reclaimed {
+        let index = self.slots.iter().position(|slot| slot.buffer.is(buffer));
+        index.map(|index| self.slots.remove(index)).into_iter().collect()
     }
 
-    pub(super) fn clear(&mut self) -> Vec<Held> {
-        self.slots.drain(..).filter_map(|slot| slot.held).collect()
+    pub(super) fn clear(&mut self) -> Reclaimed {
+        self.slots.drain(..).collect()
     }
 
     /// Buffers came back whose frames are still read.
     pub(super) fn has_pending(&self) -> bool {
-        self.slots.iter().any(|slot| slot.held.as_ref().is_some_and(|held| held.returned.is_some()))
+        let is_read = |held: &Held| held.returned.is_some() && held.rests_until.is_none();
+        self.slots.iter().any(|slot| slot.held.as_ref().is_some_and(is_read))
     }
 
-    /// Takes what the stream gives back; frames that nobody reads any more.
-    pub(super) fn reclaim(&mut self, stream: &Stream) -> Vec<Held> {
+    /// Every memory is in a consumer's hands, or on its way back.
+    pub(super) fn is_short(&self) -> bool {
+        let memories = self.shared().len();
+        let held = |slot: &&Slot| slot.memory < memories && slot.held.is_some();
+        self.slots.iter().filter(held).count() >= memories
+    }
+
+    /// Takes what the stream gives back.
+    pub(super) fn reclaim(&mut self, stream: &Stream) -> Reclaimed {
         // One that somebody reads is not given, and goes behind the others.
         for buffer in (0..self.slots.len()).filter_map(|_| raw::dequeue(stream)) {
             if let Some(slot) = self.slots.iter_mut().find(|slot| slot.buffer == buffer) {
@@ -300,14 +329,30 @@ impl Slots {
                 }
             }
         }
+        let mut frames = 0;
+        for slot in &mut self.slots {
+            let Some(held) = slot.held.as_mut().filter(|held| held.rests_until.is_none()) else { continue };
+            let Some(since) = held.returned else { continue };
+            if slot.timelines.as_ref().is_none_or(|timelines| timelines.is_released(since)) {
+                held.rests_until = Some(u64::MAX);
+                frames += 1;
+            }
+        }
+        // In which order they went into the queue is not known: each waits for all.
+        let resting = || self.slots.iter().filter_map(|slot| slot.held.as_ref()?.rests_until);
+        let until = self.handed_over + resting().count() as u64;
+        // Where nothing else is left, the one that has rested longest: fewer memories than twice those in flight.
+        let starved = self.is_short().then(|| resting().min().unwrap_or(0).min(until));
+        let rested = self.handed_over.max(starved.unwrap_or(0));
         let mut free = Vec::new();
         for slot in &mut self.slots {
-            let Some(since) = slot.held.as_ref().and_then(|held| held.returned) else { continue };
-            if slot.timelines.as_ref().is_none_or(|timelines| timelines.is_released(since)) {
+            let Some(rests_until) = slot.held.as_mut().and_then(|held| held.rests_until.as_mut()) else { continue };
+            *rests_until = until.min(*rests_until);
+            if *rests_until <= rested && (starved.is_none() || free.is_empty()) {
                 free.extend(slot.held.take());
             }
         }
-        free
+        Reclaimed { frames, free }
     }
 
     /// Puts a frame into the buffer that stands for its memory.
@@ -367,7 +412,8 @@ impl Slots {
             slot.buffer.set_chunk(0, 0, end(layout)?, layout.planes()[0].stride_bytes);
         }
         slot.is_ours = false;
-        slot.held = Some(Held { _keep: keep, returned: None });
+        slot.held = Some(Held { _keep: keep, returned: None, rests_until: None });
+        self.handed_over += 1;
         Ok(Placed::In(slot.buffer))
     }
 }
