@@ -27,7 +27,8 @@ use darkframe::share::pipewire::{input, output};
 
 use daemon::Daemon;
 
-const LONG: Duration = Duration::from_secs(30);
+/// An emulated processor is slow.
+const LONG: Duration = Duration::from_secs(90);
 /// With four in flight: as many on their way back, and one to be filled.
 const MEMORIES: usize = 9;
 

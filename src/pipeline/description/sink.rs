@@ -37,7 +37,7 @@ pub struct Sink {
     /// `pipewire`: the name of the node that others link to. Default: `darkframe.` and the sink's name.
     pub node: Option<Spanned<String>>,
     /// `unixfd`: frames that one client may hold or have coming; `pipewire`: all consumers together. 1 to 64, each is a
-    /// buffer more; `when-full` says what happens beyond. Unit: frames. Default: `unixfd` 2, `pipewire` 4.
+    /// buffer more, for `pipewire` two; `when-full` says what happens beyond. Unit: frames. Default: `unixfd` 2, `pipewire` 4.
     pub max_in_flight: Option<Spanned<u64>>,
     /// `unixfd`, `pipewire`: how long `when-full = "block"` waits for one that gives nothing back: then `unixfd` lets the
     /// client go, and `pipewire`, which cannot, drops frames until something comes back. Unit: seconds. Default: 10.

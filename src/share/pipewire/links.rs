@@ -47,6 +47,8 @@ pub(super) struct Links {
     nodes: RefCell<HashMap<u32, GlobalObject<PropertiesBox>>>,
     peers: RefCell<HashMap<u32, Peer>>,
     running: Rc<RefCell<HashSet<u32>>>,
+    /// It changed who runs.
+    changed: Rc<Cell<bool>>,
 }
 
 /// The links are followed as long as this is kept.
@@ -90,7 +92,8 @@ impl Links {
                 went.gone.set(went.gone.get() || there.is_empty());
                 if there.values().all(|other| *other != peer) {
                     went.peers.borrow_mut().remove(&peer);
-                    went.running.borrow_mut().remove(&peer);
+                    let ran = went.running.borrow_mut().remove(&peer);
+                    went.changed.set(went.changed.get() || ran);
                 }
             })
             .register();
@@ -106,15 +109,21 @@ impl Links {
         else {
             return;
         };
-        let running = self.running.clone();
+        let (running, changed) = (self.running.clone(), self.changed.clone());
         let listener = node.add_listener_local().info(move |info| {
             let mut running = running.borrow_mut();
-            match info.state() {
+            let is_new = match info.state() {
                 NodeState::Running => running.insert(id),
                 _ => running.remove(&id),
             };
+            changed.set(changed.get() || is_new);
         });
         self.peers.borrow_mut().insert(id, Peer { _listener: listener.register(), _node: node });
+    }
+
+    /// Who runs has changed since the last call.
+    pub(super) fn take_changed(&self) -> bool {
+        self.changed.take()
     }
 
     /// A node at the other end runs: it gets what is handed over.

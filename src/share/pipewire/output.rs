@@ -34,15 +34,14 @@ use super::links::End;
 use super::params;
 use super::{Connection, HANG, Links, OP, Waker, daemon_is_gone, listen};
 
+mod cycle;
 mod slots;
 
+use cycle::{Cycle, Kind};
 use slots::{Placed, Reclaimed, Slots};
 
 /// Between two cycles that only bring buffers back: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
-/// A cycle that takes longer has somebody in it who does not answer: it is waited for no more. Not less: a frame that is not
-/// yet taken when the next cycle begins is lost, and an end that comes late is taken for that of a later cycle.
-const CYCLE: Duration = Duration::from_secs(3);
 /// The graph runs, and nobody says that a node at the other end does: it counts as running.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -465,41 +464,6 @@ impl Node {
     }
 }
 
-/// A cycle of the graph that we have begun.
-struct Cycle {
-    /// Ends of which the stream has still to tell.
-    left: u32,
-    since: Instant,
-}
-
-enum Kind {
-    /// One that only brings buffers back, or in which a start comes to rest.
-    Empty,
-    /// One that hands a frame over.
-    Frame,
-}
-
-impl Cycle {
-    /// Where another node drives the graph, it is asked for a cycle.
-    fn begin(stream: &Stream, kind: Kind) -> Self {
-        let _ = stream.trigger_process();
-        // One without a frame ends twice: for us at once, and when everybody is through.
-        let left = match kind {
-            Kind::Frame => 1,
-            Kind::Empty => 2,
-        };
-        Self { left, since: Instant::now() }
-    }
-
-    fn is_over(&self) -> bool {
-        self.left == 0 || self.since.elapsed() >= CYCLE
-    }
-
-    fn after(self, ended: u32) -> Self {
-        Self { left: self.left.saturating_sub(ended), ..self }
-    }
-}
-
 fn run(
     shared: &Arc<Shared>,
     options: &Options,
@@ -516,6 +480,9 @@ fn run(
         gone.fail(daemon_is_gone(sent));
     });
     let _woken = listen(connection.main_loop.loop_(), woken);
+    if options.node.contains('\0') {
+        return Err(Error::invalid(OP, "a node's name with a byte 0"));
+    }
     let mut properties = pw::properties::PropertiesBox::new();
     for (key, value) in [
         ("media.type", "Video"),
@@ -527,9 +494,6 @@ fn run(
         properties.insert(key, value);
     }
     let failed = |what: &'static str| move |error: pw::Error| Error::failed(what, error.to_string());
-    if options.node.contains('\0') {
-        return Err(Error::invalid(OP, "a node's name with a byte 0"));
-    }
     let stream = StreamRc::new(connection.core.clone(), &options.node, properties).map_err(failed("pw_stream_new"))?;
     let offers = slots.offers()?;
     let (slots, broken, runs) = (RefCell::new(slots), Cell::default(), Cell::default());
@@ -592,8 +556,9 @@ fn run(
             let begins = links.has_running_peer() || since.elapsed() > SILENCE;
             match &cycle {
                 // What is left of the start comes to rest in a cycle without a frame.
-                None if begins => cycle = Some(Cycle::begin(&stream, Kind::Empty)),
-                Some(cycle) if cycle.is_over() => {
+                None if begins => cycle = Some(Cycle::begin(&stream, Kind::Opening)),
+                Some(cycle) if cycle.is_over() && begins => {
+                    links.take_changed();
                     shared.lock().streaming = true;
                     shared.changed.notify_all();
                 }
@@ -602,6 +567,9 @@ fn run(
             // Whoever starts and cycles that end wake this.
             pause = Some(PAUSES.1);
             continue;
+        }
+        if links.take_changed() {
+            cycle = Some(Cycle::settle());
         }
         let is_idle = cycle.as_ref().is_none_or(Cycle::is_over);
         let queued = node.work(&stream, is_idle);
@@ -627,12 +595,11 @@ fn run(
         };
     }
     let _ = stream.disconnect();
-    let (jobs, waiting) = {
-        let mut state = shared.lock();
-        state.streaming = false;
-        (std::mem::take(&mut state.jobs), state.waiting.take())
-    };
-    drop((jobs, waiting));
+    let mut state = shared.lock();
+    state.streaming = false;
+    let left = (std::mem::take(&mut state.jobs), state.waiting.take());
+    drop(state);
+    drop(left);
     // Where the daemon is gone, no callback said so of each buffer.
     drop(node.slots.borrow_mut().clear());
     shared.changed.notify_all();
