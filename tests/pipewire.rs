@@ -29,8 +29,8 @@ use daemon::Daemon;
 
 /// An emulated processor is slow.
 const LONG: Duration = Duration::from_secs(90);
-/// With four in flight: as many on their way back, and one to be filled.
-const MEMORIES: usize = 9;
+/// With four in flight: as many on their way back, one that rests, and one to be filled.
+const MEMORIES: usize = 10;
 
 /// One byte of frame `number`: differs in every frame, plane, row and column.
 fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {

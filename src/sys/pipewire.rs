@@ -185,6 +185,13 @@ impl StreamBuffer {
         )
     }
 
+    /// How many hold the buffer: whoever has dequeued it is one.
+    pub(crate) fn holders(self) -> u32 {
+        let busy = self.meta::<spa::spa_meta_busy>(spa::SPA_META_Busy);
+        // SAFETY: as in `header`.
+        busy.map_or(0, |busy| unsafe { busy.as_ptr().read_volatile() }.count)
+    }
+
     /// Says time and number.
     pub(crate) fn set_header(self, pts_ns: i64, sequence: u64) {
         if let Some(header) = self.meta::<spa::spa_meta_header>(spa::SPA_META_Header) {

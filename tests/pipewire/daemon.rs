@@ -61,6 +61,15 @@ impl Daemon {
         Some(daemon)
     }
 
+    /// That of PipeWire: 0.3, 1.4.
+    pub fn version(&self) -> (u32, u32) {
+        let output = self.command("pipewire").arg("--version").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let words = text.split_whitespace().last().unwrap();
+        let mut numbers = words.split('.').map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.folder.join("pipewire-0")
     }

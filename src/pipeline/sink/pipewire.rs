@@ -85,7 +85,7 @@ impl Node {
     /// Buffers that consumers may hold, and that are on their way back, while everybody else goes on; of 64 in all some are
     /// others'.
     pub(super) fn holds(&self) -> usize {
-        (2 * self.max_in_flight).min(56)
+        (2 * self.max_in_flight + 1).min(56)
     }
 
     #[cfg(not(feature = "pipewire"))]

@@ -483,18 +483,21 @@ fn run(shared: &Arc<Shared>, options: &Options, woken: UnixStream, opened: &Sync
         copies: RefCell::default(),
     });
     let (a, b, c, d) = (node.clone(), node.clone(), node.clone(), node.clone());
+    let came = shared.clone();
     let _listener = stream
         .add_local_listener_with_user_data(())
         .state_changed(move |_, (), _old, new| a.state_changed(&new))
         .param_changed(move |stream, (), id, pod| b.param_changed(stream, id, pod))
         .add_buffer(move |_, (), buffer| c.add_buffer(buffer))
         .remove_buffer(move |_, (), buffer| d.remove_buffer(buffer))
-        // What came is taken after the loop's turn; without this nobody would wake it.
-        .process(|_, ()| {})
+        // On the thread of the graph: what came is taken by the loop, which this wakes.
+        .process(move |_, ()| came.waker.wake())
         .register()
         .map_err(failed("pw_stream_add_listener"))?;
+    // Without RT_PROCESS PipeWire 1.2 and later wait for us in no cycle, and a frame may pass us.
+    let flags = StreamFlags::AUTOCONNECT | StreamFlags::RT_PROCESS;
     stream
-        .connect(spa::utils::Direction::Input, None, StreamFlags::AUTOCONNECT, &mut params::pods(&wishes))
+        .connect(spa::utils::Direction::Input, None, flags, &mut params::pods(&wishes))
         .map_err(failed("pw_stream_connect"))?;
     let links = Rc::new(Links::default());
     let of = stream.clone();

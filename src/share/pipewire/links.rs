@@ -126,6 +126,11 @@ impl Links {
         self.changed.take()
     }
 
+    /// A node at the other end will say when it runs.
+    pub(super) fn asks(&self) -> bool {
+        !self.peers.borrow().is_empty()
+    }
+
     /// A node at the other end runs: it gets what is handed over.
     pub(super) fn has_running_peer(&self) -> bool {
         !self.running.borrow().is_empty()

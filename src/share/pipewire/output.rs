@@ -42,7 +42,7 @@ use slots::{Placed, Reclaimed, Slots};
 
 /// Between two cycles that only bring buffers back: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
-/// The graph runs, and nobody says that a node at the other end does: it counts as running.
+/// The graph runs, and no node at the other end can be asked whether it does: it counts as running.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// How frames are offered.
@@ -166,7 +166,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Makes the node. Frames come in `memories`, all of one layout, and in no other memory. With fewer than one more than
+    /// Makes the node. Frames come in `memories`, all of one layout, and in no other memory. With fewer than two more than
     /// twice [`Options::max_in_flight`] a frame may be lost where a consumer gives several back at once: PipeWire takes one
     /// back per frame.
     ///
@@ -511,7 +511,7 @@ fn run(
     let of = stream.clone();
     let _links = links.follow(&connection.core, End::Output, move || of.node_id())?;
     let connect = || -> Result<()> {
-        let flags = StreamFlags::DRIVER | StreamFlags::ALLOC_BUFFERS;
+        let flags = StreamFlags::DRIVER | StreamFlags::ALLOC_BUFFERS | StreamFlags::RT_PROCESS;
         stream
             .connect(spa::utils::Direction::Output, None, flags, &mut params::pods(&offers))
             .map_err(failed("pw_stream_connect"))?;
@@ -553,7 +553,7 @@ fn run(
         };
         if !shared.lock().streaming {
             // PipeWire starts us before it starts the other end, which would miss the first frames.
-            let begins = links.has_running_peer() || since.elapsed() > SILENCE;
+            let begins = links.has_running_peer() || (!links.asks() && since.elapsed() > SILENCE);
             match &cycle {
                 // What is left of the start comes to rest in a cycle without a frame.
                 None if begins => cycle = Some(Cycle::begin(&stream, Kind::Opening)),

@@ -192,7 +192,7 @@ impl Slots {
                     own.is_none() && self.layout().planes() == plain.planes() && self.memories.iter().all(fits);
                 self.way = Some(if is_plain { Way::Files } else { Way::Copies });
                 if !is_plain && self.copies.is_empty() {
-                    for _ in 0..(2 * self.max_in_flight + 1).clamp(LEAST_BUFFERS, MOST_BUFFERS) {
+                    for _ in 0..(2 * self.max_in_flight + 2).clamp(LEAST_BUFFERS, MOST_BUFFERS) {
                         let fd = sys::memfd::create_sealed("darkframe-pipewire", bytes)
                             .map_err(|errno| Error::from_errno("memfd_create", format!("{bytes} bytes"), errno))?;
                         self.copies.push(Buffer::from_fds(plain.clone(), vec![fd])?);
@@ -340,7 +340,8 @@ impl Slots {
         }
         // In which order they went into the queue is not known: each waits for all.
         let resting = || self.slots.iter().filter_map(|slot| slot.held.as_ref()?.rests_until);
-        let until = self.handed_over + resting().count() as u64;
+        // One more: a consumer that no cycle waits for takes a frame in the cycle after.
+        let until = self.handed_over + resting().count() as u64 + 1;
         // Where nothing else is left, the one that has rested longest: fewer memories than twice those in flight.
         let starved = self.is_short().then(|| resting().min().unwrap_or(0).min(until));
         let rested = self.handed_over.max(starved.unwrap_or(0));
@@ -348,7 +349,7 @@ impl Slots {
         for slot in &mut self.slots {
             let Some(rests_until) = slot.held.as_mut().and_then(|held| held.rests_until.as_mut()) else { continue };
             *rests_until = until.min(*rests_until);
-            if *rests_until <= rested && (starved.is_none() || free.is_empty()) {
+            if *rests_until <= rested && slot.buffer.holders() <= 1 && (starved.is_none() || free.is_empty()) {
                 free.extend(slot.held.take());
             }
         }
