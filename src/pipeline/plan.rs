@@ -10,11 +10,9 @@ use std::sync::Arc;
 
 use crate::color::Conversion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::Fourcc;
-use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{ComputeKeys, Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
+use super::description::{ComputeKeys, Description, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
 use super::faults::Faults;
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
@@ -33,10 +31,12 @@ mod models;
 mod part;
 mod reuse;
 mod tolerance;
+mod widths;
 
 pub use explain::Known;
 use models::{mesh_keys, open_models};
 use part::{authored, check_sink, open_source, the_rest};
+pub use widths::ByFours;
 
 /// Passes as they are drawn.
 #[derive(Clone)]
@@ -183,6 +183,8 @@ pub struct Plan {
     described: Drawn,
     /// Passes that a driver does not take fused.
     apart: BTreeSet<String>,
+    /// Passes that are not to be drawn four pixels a fragment.
+    one_wide: BTreeSet<String>,
     /// What is drawn together is the same to the bit as what is drawn in parts: the CPU draws.
     is_exact: bool,
 }
@@ -289,6 +291,7 @@ impl Plan {
             draw: FrameSet::from_bounds(start, end),
             described: Drawn { graph, sizes, shaders, uniforms },
             apart: BTreeSet::new(),
+            one_wide: BTreeSet::new(),
             is_exact: true,
         };
         plan.settle();
@@ -306,12 +309,19 @@ impl Plan {
         };
         Drawn { graph: self.graph, sizes: self.sizes, shaders: self.shaders, uniforms: self.uniforms } = fused.drawn;
         (self.parts, self.kept) = (fused.parts, fused.kept);
-        let four_wide = self.optimize.has(Step::FourWide);
-        self.four_wide = (0..self.sizes.len()).map(|pass| four_wide && self.can_be_four_wide(pass)).collect();
         let alpha = self.optimize.has(Step::Alpha);
         self.unread_alpha = (0..self.sizes.len()).map(|pass| alpha && self.is_alpha_unread(pass)).collect();
+        self.settle_widths();
+    }
+
+    /// Decides how many pixels a fragment makes, and what can be drawn into the same textures then.
+    fn settle_widths(&mut self) {
+        self.four_wide = match self.optimize.has(Step::FourWide) {
+            true => self.find_four_wide(&self.one_wide),
+            false => vec![false; self.sizes.len()],
+        };
         self.reused = match self.optimize.has(Step::Reuse) {
-            true => reuse::reuse(&self.graph, &self.sizes),
+            true => reuse::reuse(&self.graph, &self.sizes, &self.four_wide),
             false => vec![None; self.sizes.len()],
         };
     }
@@ -350,34 +360,6 @@ impl Plan {
         shape(&self.graph, &self.sizes, pass, self.rate, self.end.map(|end| end - self.start))
     }
 
-    /// Whether a pass can be drawn four pixels a fragment where the CPU draws and pixels are copied anyway: it only asks
-    /// for its own pixel, of sources with subsampled chroma that nobody else reads, and only sinks read its picture.
-    /// Four pixels then share texture reads and the arithmetic of chroma: a third of the time.
-    fn can_be_four_wide(&self, pass: usize) -> bool {
-        let node = &self.graph.passes[pass];
-        let feeds =
-            |feed: Feed| self.graph.passes.iter().flat_map(|pass| &pass.inputs).filter(move |(_, f)| *f == feed);
-        let is_plain = node.fourcc == Fourcc::ABGR8888 && feeds(Feed::Pass(pass)).next().is_none();
-        let is_read = self.graph.sinks.iter().any(|sink| sink.pass == pass);
-        let shader = self.shaders[pass].as_deref();
-        let input_fits = |(name, feed): &(String, Feed)| {
-            let Feed::Source(source) = *feed else { return false };
-            let info = &self.infos[source];
-            info.size == self.sizes[pass]
-                && feeds(*feed).count() == 1
-                // Named in its text, the input is a name that `is_repeatable` has looked at.
-                && shader.is_none_or(|shader| shader.is_pointwise(name) && shader.text.contains(name.as_str()))
-                && views_of_four(info.fourcc, info.size).is_some()
-        };
-        is_plain
-            && node.is_plain()
-            && is_read
-            && self.stays_one_code(pass)
-            && !node.inputs.is_empty()
-            && shader.is_none_or(Shader::is_repeatable)
-            && node.inputs.iter().all(input_fits)
-    }
-
     /// Whether what a pass leaves in the alpha of its target is seen by nobody.
     fn is_alpha_unread(&self, pass: usize) -> bool {
         let (node, shader) = (&self.graph.passes[pass], self.shaders[pass].as_deref());
@@ -385,25 +367,7 @@ impl Plan {
         // Of a fused pass the last part is what the target gets.
         let described = self.described.graph.passes.iter().position(|described| described.name == node.name);
         let of = |described| alpha::is_unread(&self.described, &self.infos, &self.parameters, described);
-        is_pixel && node.is_plain() && !self.four_wide[pass] && described.is_some_and(of)
-    }
-
-    /// Whether one code more or less in any part of a fused pass stays one: colours that are converted four at once are
-    /// sums in another order, and now and then round otherwise.
-    fn stays_one_code(&self, pass: usize) -> bool {
-        let parts = &self.parts[pass];
-        let passes = self.described.graph.passes.iter().enumerate();
-        let off = passes.filter(|(_, node)| parts.contains(&node.name)).map(|(index, _)| index).collect();
-        tolerance::check(&self.described, &self.infos, &self.parameters, &off, tolerance::MOST_ON_CPU).is_ok()
-    }
-
-    /// How a source is read by the pass that draws it four pixels a fragment: `None` where no pass does.
-    pub fn four_wide_filter(&self, source: usize) -> Option<Filter> {
-        let passes = self.graph.passes.iter().zip(&self.four_wide).filter(|(_, four_wide)| **four_wide);
-        passes.map(|(pass, _)| pass).find_map(|pass| {
-            let input = pass.inputs.iter().position(|(_, feed)| *feed == Feed::Source(source))?;
-            Some(pass.filter_of(input))
-        })
+        is_pixel && node.is_plain() && described.is_some_and(of)
     }
 
     /// Whether every read of an input, which has the size of the target, is known to be at the middle of a pixel.
@@ -413,13 +377,18 @@ impl Plan {
             return false;
         }
         let Some(shader) = self.shaders[pass].as_deref() else { return true };
-        let whole = |name: &str| {
-            let setting = self.uniforms[pass].iter().find(|setting| setting.uniform.name == name);
-            setting.is_some_and(|set| set.parameter.is_none() && set.numbers.iter().all(|number| number.fract() == 0.0))
-        };
         // Without the step, 16 bits may be all that a coordinate has.
         let exact = self.optimize.has(Step::Precision) || !["mediump", "lowp"].iter().any(|p| shader.text.contains(p));
-        self.optimize.has(Step::Nearest) && exact && texels::reads_middles(&shader.text, input, whole)
+        self.optimize.has(Step::Nearest) && exact && self.reads(pass, input, &shader.text).is_some()
+    }
+
+    /// Every read of an input that has the size of the target, where all are known to be at the middle of a pixel.
+    fn reads(&self, pass: usize, input: &str, text: &str) -> Option<Vec<texels::Read>> {
+        texels::reads(text, input, |name| {
+            let setting = self.uniforms[pass].iter().find(|setting| setting.uniform.name == name)?;
+            let is_whole = setting.parameter.is_none() && setting.numbers.iter().all(|number| number.fract() == 0.0);
+            is_whole.then(|| setting.numbers.clone())
+        })
     }
 
     /// What is done to the colours of what feeds an edge.

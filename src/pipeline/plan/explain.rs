@@ -4,12 +4,12 @@
 //! Not here: the decisions (`fuse`, `reuse`, `plan`).
 
 use crate::format::Fourcc;
-use crate::gles::yuv::views_of_four;
+use crate::gles::yuv::reads_of_four;
 use crate::pipeline::description::{Filter, Step};
 use crate::pipeline::graph::{Feed, Kind};
 use crate::pipeline::model::Model;
 
-use super::{Plan, Setting};
+use super::{ByFours, Plan, Setting};
 
 /// What is known of the driver.
 #[derive(Clone, Debug)]
@@ -213,8 +213,11 @@ impl Plan {
     fn width(&self, pass: usize, driver: Option<&Known>) -> String {
         let offered = driver.map(|driver| driver.software && driver.es3 && driver.copies);
         match (self.four_wide[pass], offered) {
-            (true, Some(true)) => "four pixels a fragment: subsampled chroma is shared".into(),
-            (true, None) => "four pixels a fragment where the CPU draws with OpenGL ES 3 and pixels are copied".into(),
+            (true, Some(true)) => format!("four pixels a fragment: {}", self.what_is_shared(pass)),
+            (true, None) => format!(
+                "four pixels a fragment where the CPU draws with OpenGL ES 3 and pixels are copied: {}",
+                self.what_is_shared(pass)
+            ),
             (true, Some(false)) => {
                 "one pixel a fragment: four pay only where the CPU draws and pixels are copied".into()
             }
@@ -222,26 +225,40 @@ impl Plan {
         }
     }
 
-    fn why_one(&self, pass: usize) -> &'static str {
-        let node = &self.graph.passes[pass];
-        let is_subsampled = |feed: &Feed| match *feed {
-            Feed::Source(source) => views_of_four(self.infos[source].fourcc, self.infos[source].size).is_some(),
-            Feed::Pass(_) | Feed::Previous(_) => false,
+    /// What four pixels read together.
+    fn what_is_shared(&self, pass: usize) -> String {
+        let inputs = &self.graph.passes[pass].inputs;
+        let one = |(index, (name, feed)): (usize, &(String, Feed))| match self.by_fours(pass, index)? {
+            ByFours::Subsampled => Some(format!("subsampled chroma of {name} is shared")),
+            how @ ByFours::Beside(_) => {
+                let offsets = how.offsets();
+                let by_four = feed.pass().is_some_and(|pass| self.four_wide[pass]);
+                Some(format!("{} reads of {name}, not {}", reads_of_four(&offsets, by_four), 4 * offsets.len()))
+            }
         };
+        inputs.iter().enumerate().filter_map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    fn why_one(&self, pass: usize) -> String {
+        let node = &self.graph.passes[pass];
+        let unknown = (0..node.inputs.len()).find(|input| self.by_fours(pass, *input).is_none());
         if node.kind == Kind::Mesh {
-            "it draws a model"
+            "it draws a model".into()
         } else if node.kind == Kind::Compute {
-            "it is a compute shader"
+            "it is a compute shader".into()
         } else if !self.optimize.has(Step::FourWide) {
-            "the step \"four-wide\" is off"
-        } else if node.inputs.is_empty() || !node.inputs.iter().all(|(_, feed)| is_subsampled(feed)) {
-            "not every input is a source of 8 bits with subsampled chroma, four columns wide"
-        } else if node.fourcc != Fourcc::ABGR8888 || !self.graph.sinks.iter().any(|sink| sink.pass == pass) {
-            "another pass reads its picture, or it is no ABGR8888"
-        } else if !self.stays_one_code(pass) {
-            "sums in another order may round otherwise, and a later part is steep"
+            "the step \"four-wide\" is off".into()
+        } else if node.fourcc != Fourcc::ABGR8888 || !self.sizes[pass].width.is_multiple_of(4) {
+            "its picture is no ABGR8888, or four does not divide its width".into()
+        } else if let Some(input) = unknown {
+            format!(
+                "of {} it is not known which whole pixels it reads, or its kind is not read so",
+                node.inputs[input].0
+            )
+        } else if self.rounds_otherwise(pass) {
+            "sums in another order may round otherwise, and a later part is steep".into()
         } else {
-            "it asks for other pixels than its own, or its source feeds others too"
+            "no reads would be shared, or a pass that reads its picture cannot be so".into()
         }
     }
 

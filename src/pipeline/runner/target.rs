@@ -241,7 +241,8 @@ impl Target {
         let drawn = drawn_format(gl, fourcc)?;
         let plain = |fourcc| if stored { storage(gl, size, fourcc) } else { plain(gl, size, fourcc) };
         let Some(memory) = memory else {
-            let framebuffers = (0..1 + kept).map(|_| plain(drawn)).collect::<Result<_>>()?;
+            let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(drawn) };
+            let framebuffers = (0..1 + kept).map(|_| make()).collect::<Result<_>>()?;
             return Ok(Self::with(framebuffers, None, Out::Nowhere, None));
         };
         let mut edge = Edge {
@@ -504,6 +505,12 @@ impl Target {
     pub(super) fn edge(&self) -> Option<&Edge> {
         self.edge.as_ref()
     }
+}
+
+/// How a shader reads the picture of a pass that makes four pixels a fragment; which of them, the pass that reads it says.
+pub(super) fn sampling_of_four(size: Size) -> Readable {
+    let binding = InputBinding::Beside { swizzle: None, offsets: Vec::new() };
+    (binding, Color::SRGB, size, vec![gles::Filter::Nearest])
 }
 
 /// How a shader reads the picture of a pass; of a YUV format that from which its planes are drawn.
