@@ -19,6 +19,7 @@
 //! - `cli` (default): the command `darkframe`.
 //! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
 //! - `cuda`: frames as CUDA device pointers, and back. libcuda is opened at run time, never linked.
+//! - `pipewire`: frames to and from PipeWire; links libpipewire.
 
 pub mod allocator;
 pub mod board;

@@ -12,6 +12,8 @@ pub mod gbm_dl;
 pub mod kms;
 pub mod mapping;
 pub mod memfd;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
 pub mod sw_sync;
 pub mod sync_file;
 pub mod syncobj;

@@ -861,8 +861,16 @@ proptest! {
 }
 
 /// Examples whose input somebody must make first, or sends; other tests run them.
-const WITH_INPUT: [&str; 7] =
-    ["augment.toml", "camera.toml", "chain.toml", "encode.toml", "kms.toml", "raw-nv12.toml", "record.toml"];
+const WITH_INPUT: [&str; 8] = [
+    "augment.toml",
+    "camera.toml",
+    "chain.toml",
+    "encode.toml",
+    "kms.toml",
+    "pipewire.toml",
+    "raw-nv12.toml",
+    "record.toml",
+];
 
 /// Every example, a few frames of it.
 #[test]

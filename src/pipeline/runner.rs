@@ -282,8 +282,10 @@ impl<'a> Job<'a> {
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
-            let shape = targets[sink.pass].delivered(&shapes[sink.pass]);
-            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape, self.description)?);
+            let target = &targets[sink.pass];
+            let shape = target.delivered(&shapes[sink.pass]);
+            let memories = target.memories();
+            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape, memories, self.description)?);
         }
 
         if let Some(work) = &work {

@@ -22,6 +22,7 @@ pub mod journal;
 pub mod kms;
 pub mod mux;
 pub mod output;
+pub mod pipewire;
 mod pixels;
 pub mod raw;
 mod shared;
@@ -107,6 +108,15 @@ pub trait Writer: Send {
         false
     }
 
+    /// Pictures will come in these memories and no others; said once, before the first.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    fn expect_memories(&mut self, memories: &[Buffer]) -> Result<()> {
+        let _ = memories;
+        Ok(())
+    }
+
     /// Takes a picture with its memory.
     ///
     /// # Errors
@@ -158,6 +168,8 @@ pub struct Plan {
     /// Kind `kms`: the screen.
     #[cfg(feature = "kms")]
     pub display: Option<kms::Display>,
+    /// Kind `pipewire`: the node.
+    pub node: Option<pipewire::Node>,
     color: description::ColorKeys,
 }
 
@@ -184,10 +196,12 @@ impl Plan {
             })?,
         };
         SharedKeys { description, name, sink }.check_kind(kind)?;
-        let share = match kind {
-            SinkKind::Unixfd => Some(unixfd::Share::new(description, name, sink)?),
-            _ => None,
-        };
+        let (mut share, mut node) = (None, None);
+        match kind {
+            SinkKind::Unixfd => share = Some(unixfd::Share::new(description, name, sink)?),
+            SinkKind::Pipewire => node = Some(pipewire::Node::new(description, name, sink)?),
+            _ => {}
+        }
         let device = v4l2::Device::new(description, name, sink, kind)?;
         match (kind, file) {
             (SinkKind::V4l2, Some(file)) => {
@@ -204,10 +218,11 @@ impl Plan {
             }
             #[cfg(feature = "kms")]
             (SinkKind::Kms, None) => {}
-            (SinkKind::Unixfd, Some(file)) => {
-                return Err(description.error(key("file"), "a unixfd sink writes no file", file.span()));
+            (SinkKind::Unixfd | SinkKind::Pipewire, Some(file)) => {
+                let kind = if kind == SinkKind::Unixfd { "unixfd" } else { "pipewire" };
+                return Err(description.error(key("file"), format!("a {kind} sink writes no file"), file.span()));
             }
-            (SinkKind::Unixfd, None) => {}
+            (SinkKind::Unixfd | SinkKind::Pipewire, None) => {}
             (SinkKind::Null, Some(file)) => {
                 return Err(description.error(key("file"), "a null sink writes no file", file.span()));
             }
@@ -263,6 +278,7 @@ impl Plan {
             quality,
             journal,
             share,
+            node,
             device,
             #[cfg(feature = "kms")]
             display,
@@ -272,7 +288,8 @@ impl Plan {
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
     pub fn holds(&self) -> usize {
-        let clients = self.share.as_ref().map_or(0, unixfd::Share::holds);
+        let clients =
+            self.share.as_ref().map_or(0, unixfd::Share::holds) + self.node.as_ref().map_or(0, pipewire::Node::holds);
         clients
             + match self.when_full {
                 // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
@@ -294,7 +311,8 @@ impl Plan {
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
         match self.kind {
-            SinkKind::Unixfd => Caps::linear(shape.fourcc, shape.size).check()?,
+            // PipeWire has no names for some of these either, which it says itself.
+            SinkKind::Unixfd | SinkKind::Pipewire => Caps::linear(shape.fourcc, shape.size).check()?,
             SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng if format.is_yuv() => {
                 let detail = format!("{}: PNG and JPEG files are RGB", format.name);
                 return Err(Error::unsupported("format", detail)
@@ -356,6 +374,10 @@ impl Plan {
             SinkKind::V4l2 | SinkKind::V4l2Encoder => match &self.device {
                 Some(device) => device.open(shape, &file)?,
                 None => return Err(Error::failed("v4l2", "a sink without its keys")),
+            },
+            SinkKind::Pipewire => match &self.node {
+                Some(node) => node.open(shape)?,
+                None => return Err(Error::failed("pipewire", "a sink without its keys")),
             },
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
             SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),

@@ -26,6 +26,8 @@ mod keys;
 mod lent;
 pub mod pace;
 pub mod pattern;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
 pub mod raw;
 pub mod unixfd;
 pub mod unpack;

@@ -95,6 +95,23 @@ fn a_killed_producer_ends_a_run_cleanly() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A build without PipeWire says so, at the key.
+#[cfg(not(feature = "pipewire"))]
+#[test]
+fn a_build_without_pipewire_says_so() {
+    let folder = folder("no-pipewire");
+    for text in [
+        format!("{PATTERN}[sink.out]\ninput = \"test\"\nkind = \"pipewire\"\n"),
+        "[source.in]\nkind = \"pipewire\"\n[sink.out]\ninput = \"in\"\nkind = \"null\"\n".into(),
+    ] {
+        let output = darkframe(&folder, &text).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains("this build has no PipeWire"), "{error}");
+        assert!(error.contains("cargo feature pipewire"), "{error}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A producer that accepts and says nothing is waited for as long as `patience` says.
 #[test]
 fn patience_ends() {
@@ -205,6 +222,8 @@ fn wrong_keys_have_a_place() {
         (sink("kind = \"unixfd\"\nsocket = \"@x\"\nwait-for = 5"), "at most 4 clients"),
         (sink("kind = \"unixfd\"\nsocket = \"@x\"\nfile = \"x\""), "writes no file"),
         (sink("file = \"x.png\"\nsocket = \"@x\""), "this key is for kind"),
+        (sink("file = \"x.png\"\nnode = \"x\""), "this key is for kind = \"pipewire\""),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nnode = \"x\""), "this key is for kind = \"pipewire\""),
         (sink("kind = \"unixfd\"\nsocket = \"@x\"\npatience = 0"), "more than 0"),
         (
             "[source.in]\nfile = \"x.png\"\npatience = 1\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(),

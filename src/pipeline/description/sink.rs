@@ -23,6 +23,8 @@ pub struct Sink {
     /// What is written. Default: by the file's extension.
     pub kind: Option<Spanned<SinkKind>>,
     /// `unixfd`: where frames are served, a path (relative to the current directory) or `@name` for an abstract name.
+    /// `pipewire`: the daemon's, by name or path. Default: `unixfd` needs it; `pipewire`: that of the variable
+    /// `PIPEWIRE_REMOTE`, else `pipewire-0`.
     pub socket: Option<Spanned<String>>,
     /// `unixfd`: permission bits of the socket's file. Default: 0o600, this user alone.
     pub mode: Option<Spanned<u32>>,
@@ -32,15 +34,18 @@ pub struct Sink {
     /// Default: whoever `mode` lets in; for abstract names this user and root.
     #[serde(default)]
     pub allow: Vec<Spanned<String>>,
-    /// `unixfd`: frames that one client may hold or have coming, 1 to 64; `when-full` says what happens beyond.
-    /// Unit: frames. Default: 2.
+    /// `pipewire`: the name of the node that others link to. Default: `darkframe.` and the sink's name.
+    pub node: Option<Spanned<String>>,
+    /// `unixfd`: frames that one client may hold or have coming; `pipewire`: all consumers together. 1 to 64, each is a
+    /// buffer more, for `pipewire` two; `when-full` says what happens beyond. Unit: frames. Default: `unixfd` 2, `pipewire` 4.
     pub max_in_flight: Option<Spanned<u64>>,
-    /// `unixfd`: how long `when-full = "block"` waits for a client that gives nothing back, which is then let go.
-    /// Unit: seconds. Default: 10.
+    /// `unixfd`, `pipewire`: how long `when-full = "block"` waits for one that gives nothing back: then `unixfd` lets the
+    /// client go, and `pipewire`, which cannot, drops frames until something comes back. Unit: seconds. Default: 10.
     pub patience: Option<Spanned<f64>>,
     /// `unixfd`: clients at one time, 1 to 64; each may hold `max-in-flight` buffers. Default: 4.
     pub max_clients: Option<Spanned<u64>>,
-    /// `unixfd`: the first frame waits for so many clients, for a minute at most. Default: it waits for none.
+    /// `unixfd`: the first frame waits for so many clients, for a minute at most; `pipewire`: 1 is anybody.
+    /// Default: it waits for none.
     pub wait_for: Option<Spanned<u64>>,
     /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
     pub every: Option<Spanned<u64>>,
@@ -105,6 +110,9 @@ pub enum SinkKind {
     V4l2Encoder,
     /// A screen, by atomic modesetting: one picture per refresh, without tearing; what was shown before comes back.
     Kms,
+    /// Frames for other processes, as a node of PipeWire (class `Video/Source`) that they link to. In builds with the cargo
+    /// feature `pipewire`.
+    Pipewire,
 }
 
 /// What happens with a picture that comes while a sink is busy and its queue is full.

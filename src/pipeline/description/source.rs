@@ -26,12 +26,17 @@ pub struct Source {
     /// What the file is. Default: by its extension.
     pub kind: Option<Spanned<SourceKind>>,
     /// `unixfd`: the producer's socket, a path (relative to the current directory) or `@name` for an abstract name.
+    /// `pipewire`: the daemon's, by name or path. Default: `unixfd` needs it; `pipewire`: that of the variable
+    /// `PIPEWIRE_REMOTE`, else `pipewire-0`.
     pub socket: Option<Spanned<String>>,
-    /// `unixfd`: how long the producer has to say what its frames are. Unit: seconds. Default: 10; with `reconnect` no
-    /// limit.
+    /// `pipewire`: the node to take frames from, by name or number, for the session manager, which links it. Default:
+    /// whatever is linked to this one, `darkframe.` and the source's name.
+    pub node: Option<Spanned<String>>,
+    /// `unixfd`, `pipewire`: how long the producer has to say what its frames are. Unit: seconds. Default: 10; with
+    /// `reconnect` no limit.
     pub patience: Option<Spanned<f64>>,
-    /// `unixfd`: waits for a producer that is not there yet, and again where one goes away without saying that its stream
-    /// ends.
+    /// `unixfd`, `pipewire`: waits for a producer that is not there yet, and again where one goes away without saying that
+    /// its stream ends.
     #[serde(default)]
     pub reconnect: bool,
     /// `unixfd`: who may be the producer, as `"user:NAME"` or `"group:NAME"` (a primary group), numbers too.
@@ -195,6 +200,8 @@ pub enum SourceKind {
     Cube,
     /// Frames from another process, over `socket`, as GStreamer's `unixfdsink` and this command's sink send them.
     Unixfd,
+    /// Frames from a node of PipeWire: a camera, a screen, another pipeline. In builds with the cargo feature `pipewire`.
+    Pipewire,
     /// Pictures of a camera or grabber, a Video4Linux device.
     V4l2,
     /// Pictures that a Video4Linux decoder makes of an elementary stream.

@@ -233,10 +233,13 @@ impl Plan {
             how @ ByFours::Beside(_) => {
                 let offsets = how.offsets();
                 let by_four = feed.pass().is_some_and(|pass| self.four_wide[pass]);
-                Some(format!("{} reads of {name}, not {}", reads_of_four(&offsets, by_four), 4 * offsets.len()))
+                let (reads, alone) = (reads_of_four(&offsets, by_four), 4 * offsets.len());
+                (reads < alone).then(|| format!("{reads} reads of {name}, not {alone}"))
             }
         };
-        inputs.iter().enumerate().filter_map(one).collect::<Vec<_>>().join("; ")
+        let shared: Vec<String> = inputs.iter().enumerate().filter_map(one).collect();
+        // Such a pass is there for another one.
+        if shared.is_empty() { "as a pass that reads its picture".into() } else { shared.join("; ") }
     }
 
     fn why_one(&self, pass: usize) -> String {

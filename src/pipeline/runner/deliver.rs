@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use crate::buffer::Access;
+use crate::buffer::{Access, Buffer};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 
@@ -29,15 +29,20 @@ pub(super) struct SinkThread<'scope> {
 }
 
 impl<'scope> SinkThread<'scope> {
-    /// Opens the sink on its own thread.
+    /// Opens the sink on its own thread. Its pictures come in `memories`.
     pub(super) fn start(
         scope: &'scope Scope<'scope, '_>,
         plan: Plan,
         pass: usize,
         (shape, delivered): (Shape, Fourcc),
+        memories: &[Buffer],
         description: &Description,
     ) -> Result<Self> {
-        let mut writer = plan.open(&shape, delivered).map_err(|error| plan.explain(description, error))?;
+        let opened = plan.open(&shape, delivered).and_then(|mut writer| {
+            writer.expect_memories(memories)?;
+            Ok(writer)
+        });
+        let mut writer = opened.map_err(|error| plan.explain(description, error))?;
         let (queue, pictures) = queue(plan.queue, plan.when_full);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();

@@ -490,6 +490,14 @@ impl Target {
         }
     }
 
+    /// Every memory in which sinks get pictures.
+    pub(super) fn memories(&self) -> &[Buffer] {
+        match &self.out {
+            Out::Nowhere => &[],
+            Out::Mapped(circle) | Out::Late { circle, .. } | Out::Packed { circle, .. } => &circle.buffers,
+        }
+    }
+
     pub(super) fn is_zero_copy(&self) -> bool {
         matches!(self.out, Out::Mapped(_))
     }

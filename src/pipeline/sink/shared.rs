@@ -51,21 +51,30 @@ impl SharedKeys<'_> {
 
     /// Fails where there is a key that only other kinds have.
     pub(super) fn check_kind(&self, kind: SinkKind) -> Result<()> {
+        use SinkKind::{Pipewire, Unixfd};
         let sink = self.sink;
-        let given = [
-            ("socket", sink.socket.as_ref().map(Spanned::span)),
-            ("mode", sink.mode.as_ref().map(Spanned::span)),
-            ("group", sink.group.as_ref().map(Spanned::span)),
-            ("allow", sink.allow.first().map(Spanned::span)),
-            ("max-in-flight", sink.max_in_flight.as_ref().map(Spanned::span)),
-            ("max-clients", sink.max_clients.as_ref().map(Spanned::span)),
-            ("patience", sink.patience.as_ref().map(Spanned::span)),
-            ("wait-for", sink.wait_for.as_ref().map(Spanned::span)),
+        let given: [(&str, _, &[SinkKind]); 9] = [
+            ("socket", sink.socket.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
+            ("mode", sink.mode.as_ref().map(Spanned::span), &[Unixfd]),
+            ("group", sink.group.as_ref().map(Spanned::span), &[Unixfd]),
+            ("allow", sink.allow.first().map(Spanned::span), &[Unixfd]),
+            ("node", sink.node.as_ref().map(Spanned::span), &[Pipewire]),
+            ("max-in-flight", sink.max_in_flight.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
+            ("max-clients", sink.max_clients.as_ref().map(Spanned::span), &[Unixfd]),
+            ("patience", sink.patience.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
+            ("wait-for", sink.wait_for.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
         ];
-        let found = given.into_iter().find_map(|(key, span)| Some((key, span?)));
-        let Some((key, span)) = found.filter(|_| kind != SinkKind::Unixfd) else { return Ok(()) };
-        let error = self.description.error(self.key(key), "this key is for kind = \"unixfd\"", span);
-        Err(error.with_hint("add kind = \"unixfd\" and remove `file`"))
+        for (key, span, kinds) in given {
+            let Some(span) = span.filter(|_| !kinds.contains(&kind)) else { continue };
+            let name = if kinds.contains(&Unixfd) { "unixfd" } else { "pipewire" };
+            let detail = format!("this key is for kind = \"{name}\"");
+            let error = self.description.error(self.key(key), detail, span);
+            return Err(match kind {
+                Unixfd | Pipewire => error.with_hint("remove it"),
+                _ => error.with_hint(format!("add kind = \"{name}\" and remove `file`")),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -46,11 +46,14 @@ pub(super) fn reader(
         let hint = "add kind = \"v4l2\", or \"v4l2-decoder\" for a stream";
         return Err(keys.error(key, "this key is for devices", span).with_hint(hint));
     }
-    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
-        return keys.unixfd();
+    match source.kind.as_ref().map(|kind| *kind.get_ref()) {
+        Some(SourceKind::Unixfd) => return keys.unixfd(),
+        Some(SourceKind::Pipewire) => return keys.pipewire(),
+        _ => {}
     }
     let of_processes = [
         ("socket", "unixfd", source.socket.as_ref().map(|value| value.span())),
+        ("node", "pipewire", source.node.as_ref().map(|value| value.span())),
         ("patience", "unixfd", source.patience.as_ref().map(|value| value.span())),
     ];
     if let Some((key, kind, span)) = of_processes.into_iter().find_map(|(key, kind, span)| Some((key, kind, span?))) {
@@ -300,10 +303,52 @@ impl Keys<'_> {
         super::super::sink::patience(self.description, &key, &self.source.patience)
     }
 
+    fn pipewire(&self) -> Result<Box<dyn Reader>> {
+        self.refuse_of_files()?;
+        let source = self.source;
+        if let Some(allow) = source.allow.first() {
+            return Err(self.error("allow", "this key is for kind = \"unixfd\"", allow.span()));
+        }
+        let patience = self.patience()?;
+        if let Some(node) = source.node.as_ref().filter(|node| node.get_ref().contains('\0')) {
+            return Err(self.error("node", "a node's name has no byte 0", node.span()));
+        }
+        #[cfg(not(feature = "pipewire"))]
+        {
+            let _ = patience;
+            let place = source.kind.as_ref().map_or(0..0, |kind| kind.span());
+            let error = self.error("kind", "this build has no PipeWire", place);
+            Err(error.with_hint("build it with the cargo feature pipewire, or take frames with kind = \"unixfd\""))
+        }
+        #[cfg(feature = "pipewire")]
+        {
+            let node = format!("darkframe.{}", self.name);
+            if let Opening::Look = self.opening {
+                let what = source.node.as_ref().map_or(node.as_str(), |target| target.get_ref());
+                return Ok(Box::new(Unread::new(&format!("the node {what}"), None, None)));
+            }
+            let options = crate::share::pipewire::input::Options {
+                target: source.node.as_ref().map(|node| node.get_ref().clone()),
+                remote: source.socket.as_ref().map(|socket| socket.get_ref().clone()),
+                reconnect: source.reconnect,
+                ..crate::share::pipewire::input::Options::new(node)
+            };
+            let place = name_span(self.description, self.name);
+            let reader = super::pipewire::NodeReader::open(options, patience, self.stop());
+            Ok(Box::new(reader.map_err(|error| match error.kind() {
+                ErrorKind::Interrupted => error,
+                _ => self.error("kind", error.detail(), place).with_hint_of(&error),
+            })?))
+        }
+    }
+
     fn unixfd(&self) -> Result<Box<dyn Reader>> {
         self.refuse_of_files()?;
         let (description, source) = (self.description, self.source);
         let place = name_span(description, self.name);
+        if let Some(node) = &source.node {
+            return Err(self.error("node", "this key is for kind = \"pipewire\"", node.span()));
+        }
         let patience = self.patience()?;
         let Some(socket) = &source.socket else {
             let error = self.error("socket", "missing: this kind takes frames from a socket", place);
@@ -407,7 +452,7 @@ impl Keys<'_> {
             SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
             // Opened above.
             SourceKind::V4l2 | SourceKind::V4l2Decoder => Err(Error::failed("v4l2", "a source without its device")),
-            SourceKind::Unixfd => Err(Error::failed("unixfd", "a source without its socket")),
+            SourceKind::Unixfd | SourceKind::Pipewire => Err(Error::failed("source", "a process that is no file")),
             SourceKind::Raw => self.raw(&path, look),
         }
     }

@@ -3,10 +3,17 @@
 //! In: a frame from another process or device. Out: the frame, and when its owner gets the memory back.
 //! Not here: importing it (`runner`).
 
-use crate::buffer::Map;
+use std::time::Duration;
+
+use crate::buffer::{Access, Map};
+use crate::error::{Error, Result};
 use crate::fence::Fence;
+use crate::format::Modifier;
 use crate::frame::Frame;
 use crate::layout::Layout;
+
+/// Longer is a hang of the producer's GPU.
+pub(super) const HANG: Duration = Duration::from_secs(10);
 
 /// A picture where it lies: in memory of somebody else's.
 pub struct Lent {
@@ -37,4 +44,27 @@ pub(super) fn copy(from: &Layout, map: &Map<'_>, layout: &Layout, into: &mut Map
             bytes[plane.stride_bytes as usize * row as usize..][..source.len()].copy_from_slice(source);
         }
     }
+}
+
+/// Copies a frame of another process's, once its fence has signaled. `op` and `from` are for errors.
+///
+/// # Errors
+/// `Unsupported` where the pixels do not lie row by row; those of the fence.
+pub(super) fn copy_frame(
+    op: &'static str,
+    from: &dyn std::fmt::Display,
+    frame: &Frame,
+    layout: &Layout,
+    into: &mut Map<'_>,
+) -> Result<()> {
+    let own = frame.buffer.layout();
+    if !matches!(own.modifier, Modifier::LINEAR | Modifier::INVALID) {
+        let detail = format!("{from}: frames with modifier {}: only linear ones are copied", own.modifier);
+        return Err(Error::unsupported(op, detail).with_hint("have the producer make linear frames"));
+    }
+    if let Some(fence) = &frame.fence {
+        fence.wait(Some(HANG))?;
+    }
+    copy(own, &frame.buffer.map(Access::Read)?, layout, into);
+    Ok(())
 }

@@ -6,21 +6,19 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::buffer::{Access, Map};
+use crate::buffer::Map;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::{Fence, Timeline};
-use crate::format::Modifier;
 use crate::layout::Layout;
 use crate::share::unixfd::Address;
 use crate::share::unixfd::client::{self, Client, Event, Options, Received};
 
 use super::super::description::Rate;
-use super::{BRIEF, Info, Lease, Lent, Reader, Stop, lent};
+use super::lent::{self, HANG};
+use super::{BRIEF, Info, Lease, Lent, Reader, Stop};
 
 /// How long the producer has to say what its frames are, where the description says nothing.
-const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
-/// Longer is a hang of the producer's GPU.
-const HANG: Duration = Duration::from_secs(10);
+pub(super) const WAIT_FOR_CAPS: Duration = Duration::from_secs(10);
 
 /// Takes frames from a server.
 pub struct SocketReader {
@@ -122,18 +120,7 @@ impl Reader for SocketReader {
 
     fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
         let Some(Received { frame, lease, .. }) = self.take()? else { return Ok(false) };
-        let from = frame.buffer.layout();
-        if !matches!(from.modifier, Modifier::LINEAR | Modifier::INVALID) {
-            let detail =
-                format!("{}: frames with modifier {}: only linear ones are copied", self.address, from.modifier);
-            return Err(Error::unsupported("unixfd", detail).with_hint("have the producer make linear frames"));
-        }
-        if let Some(fence) = &frame.fence {
-            Fence::wait(fence, Some(HANG))?;
-        }
-        let map = frame.buffer.map(Access::Read)?;
-        lent::copy(from, &map, layout, into);
-        drop(map);
+        lent::copy_frame("unixfd", &self.address, &frame, layout, into)?;
         drop(lease);
         Ok(true)
     }
