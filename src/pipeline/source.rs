@@ -27,9 +27,10 @@ mod lent;
 pub mod pace;
 pub mod pattern;
 #[cfg(feature = "pipewire")]
-pub mod pipewire;
+mod pipewire;
+mod process;
 pub mod raw;
-pub mod unixfd;
+mod unixfd;
 pub mod unpack;
 mod unread;
 mod v4l2;

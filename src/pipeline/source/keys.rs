@@ -334,7 +334,7 @@ impl Keys<'_> {
                 ..crate::share::pipewire::input::Options::new(node)
             };
             let place = name_span(self.description, self.name);
-            let reader = super::pipewire::NodeReader::open(options, patience, self.stop());
+            let reader = super::pipewire::open(options, patience, self.stop());
             Ok(Box::new(reader.map_err(|error| match error.kind() {
                 ErrorKind::Interrupted => error,
                 _ => self.error("kind", error.detail(), place).with_hint_of(&error),
@@ -363,7 +363,7 @@ impl Keys<'_> {
         }
         let options =
             crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        let reader = unixfd::SocketReader::open(&address, options, patience, self.stop());
+        let reader = unixfd::open(&address, options, patience, self.stop());
         Ok(Box::new(reader.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error,
             _ => failed(error),
