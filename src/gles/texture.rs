@@ -203,21 +203,7 @@ impl Texture {
             gl.glow().tex_storage_2d(glow::TEXTURE_2D, 1, upload.internal, size.width as i32, size.height as i32);
         }
         gl.check_error("glTexStorage2D", || format!("{} {size}", format.name))?;
-        let target = TextureTarget::TwoD;
-        let texture = Self {
-            name,
-            target,
-            size,
-            fourcc,
-            swizzle,
-            upload: Some(upload),
-            is_storage: true,
-            image: None,
-            _memory: None,
-        };
-        texture.set_filter(gl, Filter::Linear)?;
-        texture.set_wrap(gl, Wrap::ClampToEdge)?;
-        Ok(texture)
+        Self::of_storage(gl, name, (size, fourcc), (upload, swizzle), None)
     }
 
     /// A texture over memory that another API has made for an image of this size and format, with optimal tiling from its
@@ -241,18 +227,19 @@ impl Texture {
         let name = create(gl, TextureTarget::TwoD)?;
         // SAFETY: the texture is bound; the rest is the caller's promise.
         let memory = unsafe { external::texture_storage(gl, (upload.internal, size), (fd, bytes, dedicated)) }?;
-        let target = TextureTarget::TwoD;
-        let texture = Self {
-            name,
-            target,
-            size,
-            fourcc,
-            swizzle,
-            upload: Some(upload),
-            is_storage: true,
-            image: None,
-            _memory: Some(memory),
-        };
+        Self::of_storage(gl, name, (size, fourcc), (upload, swizzle), Some(memory))
+    }
+
+    /// A texture whose storage was made, of `memory` where that is another API's.
+    fn of_storage(
+        gl: &Gl,
+        name: Name,
+        (size, fourcc): (Size, Fourcc),
+        (upload, swizzle): (UploadFormat, String),
+        memory: Option<Name>,
+    ) -> Result<Self> {
+        let (target, upload, is_storage) = (TextureTarget::TwoD, Some(upload), true);
+        let texture = Self { name, target, size, fourcc, swizzle, upload, is_storage, image: None, _memory: memory };
         texture.set_filter(gl, Filter::Linear)?;
         texture.set_wrap(gl, Wrap::ClampToEdge)?;
         Ok(texture)

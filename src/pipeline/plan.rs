@@ -348,7 +348,11 @@ impl Plan {
     /// are; their indices may change. False where the pass is not fused.
     pub fn keep_apart(&mut self, pass: usize) -> bool {
         match self.parts.get(pass) {
-            Some(parts) if parts.len() > 1 => self.apart.extend(parts.iter().cloned()),
+            Some(parts) if parts.len() > 1 => {
+                self.apart.extend(parts.iter().cloned());
+                // Nobody has asked the driver whether it takes them so.
+                self.one_wide.extend(parts.iter().cloned());
+            }
             _ => return false,
         }
         self.settle();

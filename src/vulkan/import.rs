@@ -175,7 +175,7 @@ fn requirements(device: &Device, image: vk::Image, plane: Option<usize>) -> vk::
     found.memory_requirements
 }
 
-/// What a `VkImageCreateInfo` needs beside its tiling.
+/// What every `VkImageCreateInfo` here has; the tiling is that of modifiers.
 pub(super) fn create_info<'a>(format: vk::Format, size: Size, usage: vk::ImageUsageFlags) -> vk::ImageCreateInfo<'a> {
     vk::ImageCreateInfo::default()
         .image_type(vk::ImageType::TYPE_2D)

@@ -13,6 +13,7 @@ use ash::vk;
 
 use super::device::hex;
 use super::handle::{Handle, HandleKind};
+use super::import::create_info;
 use super::memory::{Dedicated, Origin, Raw, allocate, export};
 use super::submit::HANG;
 use super::{Device, Image, Semaphore, failed, formats};
@@ -59,18 +60,7 @@ impl OpaqueImage {
         let format = formats::of(fourcc)?;
         let dedicated = check(device, (format, size, fourcc), usage)?;
         let mut external = vk::ExternalMemoryImageCreateInfo::default().handle_types(OPAQUE);
-        let info = vk::ImageCreateInfo::default()
-            .image_type(vk::ImageType::TYPE_2D)
-            .format(format)
-            .extent(vk::Extent3D { width: size.width, height: size.height, depth: 1 })
-            .mip_levels(1)
-            .array_layers(1)
-            .samples(vk::SampleCountFlags::TYPE_1)
-            .tiling(vk::ImageTiling::OPTIMAL)
-            .usage(usage)
-            .sharing_mode(vk::SharingMode::EXCLUSIVE)
-            .initial_layout(vk::ImageLayout::UNDEFINED)
-            .push_next(&mut external);
+        let info = create_info(format, size, usage).tiling(vk::ImageTiling::OPTIMAL).push_next(&mut external);
         let mut raw = Raw::new(device);
         // SAFETY: the chain is structs of this frame, and the driver has said that it makes such images.
         raw.image = unsafe { device.ash().create_image(&info, None) }
