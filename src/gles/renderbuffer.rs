@@ -21,7 +21,7 @@ impl Renderbuffer {
     /// Makes a renderbuffer of an image.
     ///
     /// # Errors
-    /// As [`Texture::from_image`].
+    /// As [`Texture::from_image`](super::Texture::from_image).
     #[doc(alias = "glEGLImageTargetRenderbufferStorageOES")]
     pub fn from_image(gl: &Gl, image: &Image) -> Result<Self> {
         const OP: &str = "glEGLImageTargetRenderbufferStorageOES";
