@@ -204,7 +204,7 @@ fn dma_bufs_go_out_as_they_are() {
                 while let client::Event::Frame(got) = client.next(Some(Duration::from_millis(50))).unwrap() {
                     check(&got.frame.buffer, got.frame.sequence);
                     assert!(got.shared && got.frame.buffer.ids().all(|id| ids.contains(&id)));
-                    assert_eq!(got.pts_ns.is_some(), true);
+                    assert!(got.pts_ns.is_some());
                     received.push(got.frame.sequence);
                 }
             }

@@ -65,7 +65,7 @@ impl PipelineReader {
         // A picture without a time is where its number says.
         self.stamp = received.pts_ns.map(|pts_ns| {
             let first = *self.first_pts_ns.get_or_insert(pts_ns);
-            Stamp { sequence: self.taken, timestamp_ns: pts_ns.saturating_sub(first) }
+            Stamp { sequence: self.taken, timestamp_ns: pts_ns.saturating_sub(first), starved: 0 }
         });
         self.taken += 1;
         Ok(Some(received))

@@ -103,7 +103,10 @@ impl Drop for Lease {
 
 /// Waits for fences before memory goes back, on a thread of its own: GStreamer knows none.
 #[derive(Debug, Default)]
-struct Back(Mutex<Option<Sender<(gst::Buffer, Vec<Fence>)>>>);
+struct Back(Mutex<Option<Sender<Read>>>);
+
+/// A picture that was read, until its fences have signaled.
+type Read = (gst::Buffer, Vec<Fence>);
 
 impl Back {
     fn give(&self, buffer: gst::Buffer, fences: Vec<Fence>) {
@@ -116,7 +119,7 @@ impl Back {
         };
         let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.is_none() {
-            let (to, from) = channel::<(gst::Buffer, Vec<Fence>)>();
+            let (to, from) = channel::<Read>();
             let run = move || {
                 from.into_iter().for_each(|(buffer, fences)| {
                     wait(&fences);
