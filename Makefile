@@ -7,8 +7,8 @@
 
 demo:
 	scripts/setup demo
-	cargo build --release --locked
-	target/release/darkframe run examples/enhance.toml
+	cargo build --profile demo --locked
+	target/demo/darkframe run examples/enhance.toml
 	@echo "pictures: $(CURDIR)/out/   (enhance-*.png, and enhance.y4m for any player)"
 
 test:
@@ -26,8 +26,8 @@ bench:
 # What a change must pass besides the tests.
 check:
 	cargo fmt --all --check
-	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+	cargo clippy --features mux,vulkan,cuda --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --features mux,vulkan,cuda --no-deps --locked
 
 # The pictures of shaders/README.md, from the shipped photographs.
 pictures:

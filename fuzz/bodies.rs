@@ -1,11 +1,17 @@
 //! What the fuzz targets do with bytes from outside. Each takes any bytes, and neither panics nor keeps an fd.
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use darkframe::board::Board;
+use darkframe::pipeline::Description;
+use darkframe::pipeline::model::Model;
+use darkframe::pipeline::source::{cube::Cube, y4m};
 use darkframe::share::metadata::Metadata;
 use darkframe::share::unixfd::Caps;
 use darkframe::share::unixfd::client::{Client, Event, Options};
@@ -74,6 +80,60 @@ pub fn unixfd_client(data: &[u8]) {
             std::hint::black_box(map.plane(plane).iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)));
         }
     }
+}
+
+/// Bytes as a pipeline file. Each error names a place inside the text.
+pub fn description(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(error) = Description::parse("/fuzz/p.toml", text) {
+        if let Some(span) = error.span() {
+            assert!(span.start + span.len <= text.len(), "{error}");
+        }
+        std::hint::black_box(error.to_string());
+    }
+}
+
+/// Bytes as a board file.
+pub fn board(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(error) = Board::parse(Path::new("board.toml"), text) {
+        std::hint::black_box(error.to_string());
+    }
+}
+
+/// Bytes as the first line of a y4m file: what is read has a frame of a size that can be counted.
+pub fn y4m_header(data: &[u8]) {
+    if let Ok(header) = y4m::Header::parse(data) {
+        assert!(header.body_bytes() > 0);
+    }
+}
+
+/// Bytes as a colour table. Each error names a place inside the text.
+pub fn cube(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Cube::parse(Path::new("table.cube"), text.as_ref()) {
+        Ok(cube) => drop(std::hint::black_box(cube)),
+        Err(error) => {
+            let inside = error.span().is_none_or(|span| span.start + span.len <= text.len());
+            assert!(inside, "{error}");
+        }
+    }
+}
+
+/// Bytes as a model, text or binary: what is read has no index outside of its vertices (the reader's own promise).
+pub fn gltf(data: &[u8]) {
+    thread_local!(static FOLDER: OnceCell<PathBuf> = const { OnceCell::new() });
+    let folder = FOLDER.with(|folder| {
+        let name = format!("df-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
+        folder.get_or_init(|| std::env::temp_dir().join(name)).clone()
+    });
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(if data.starts_with(b"glTF") { "model.glb" } else { "model.gltf" });
+    std::fs::write(&path, data).unwrap();
+    if let Ok(model) = Model::open(&path) {
+        std::hint::black_box((model.triangles(), model.draw_count()));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The messages that the bytes begin with.

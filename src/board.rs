@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use facts::{Encode, Fault, Limits, Measured};
+pub use facts::{ENCODERS, Encode, Fault, Limits, Measured};
 
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, Span, nearest, read_text};
@@ -412,6 +412,12 @@ impl Board {
                 .with_hint("remove the key to take the default")
                 .with_span(Span::new(path, text.clone(), at..at + key.len())));
         }
+        if let Some((node, known)) = board.encode.mistyped() {
+            let at = text.find(&format!("\"{node}\"")).unwrap_or(0);
+            return Err(Error::new(ErrorKind::Config, "encode.nodes", format!("\"{node}\": no encoder known here"))
+                .with_hint(format!("did you mean \"{known}\"?"))
+                .with_span(Span::new(path, text.clone(), at..at + node.len() + 2)));
+        }
         if let Some((key, _)) = zero {
             let at = text.find(key).unwrap_or(0);
             return Err(Error::new(ErrorKind::Config, format!("allocate.{key}"), "0: alignments start at 1")
@@ -462,6 +468,15 @@ mod tests {
         let error =
             Board::parse(Path::new("b.toml"), "name = \"x\"\n[allocate]\nstride-align-bytes = 0\n").unwrap_err();
         assert!(error.to_string().starts_with("b.toml:3:1: allocate.stride-align-bytes"), "{error}");
+        let error =
+            Board::parse(Path::new("b.toml"), "name = \"x\"\n[encode]\nnodes = [\"/dev/video9\", \"alegro-dvt\"]\n");
+        let said = error.unwrap_err().to_string();
+        assert!(
+            said.starts_with("b.toml:3:25: encode.nodes") && said.contains("did you mean \"allegro-dvt\"?"),
+            "{said}"
+        );
+        assert_eq!(Encode::kernel_names("hantro"), ["hantro-vpu"]);
+        assert_eq!(Encode::kernel_names("coda"), ["coda"]);
         assert!(Board::open("generik").unwrap_err().to_string().contains("did you mean generic?"));
     }
 }

@@ -44,6 +44,8 @@ impl DrmNode {
             .name()
             .to_string_lossy()
             .into_owned();
+        // Who opens a card first becomes its master, and would keep a display from others as long as it is open.
+        let _ = drm::Device::release_master_lock(&RawNode(&file));
         Ok(Self(Arc::new(DrmNodeInner { path: path.to_owned(), driver, file })))
     }
 

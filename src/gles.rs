@@ -9,6 +9,7 @@
 
 pub mod compute;
 pub mod depth_target;
+pub mod external;
 pub mod fences;
 pub mod framebuffer;
 pub mod geometry;

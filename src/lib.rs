@@ -17,12 +17,17 @@
 //! # Cargo features
 //! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
 //! - `cli` (default): the command `darkframe`.
+//! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
+//! - `cuda`: frames as CUDA device pointers, and back. libcuda is opened at run time, never linked.
+//! - `pipewire`: frames to and from PipeWire; links libpipewire.
 
 pub mod allocator;
 pub mod board;
 pub mod buffer;
 pub mod color;
 mod config;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 pub mod doctor;
 pub mod egl;
@@ -31,6 +36,8 @@ pub mod fence;
 pub mod format;
 pub mod frame;
 pub mod gles;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod layout;
 pub mod pipeline;
 pub mod pool;
@@ -38,6 +45,9 @@ pub mod probe;
 pub mod selftest;
 pub mod share;
 mod sys;
+pub mod v4l2;
+#[cfg(feature = "vulkan")]
+pub mod vulkan;
 
 /// The Rust blocks of the README are compiled as doctests.
 #[cfg(doctest)]

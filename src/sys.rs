@@ -8,12 +8,17 @@ pub mod dma_buf;
 pub mod dma_heap;
 #[cfg(feature = "gbm")]
 pub mod gbm_dl;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod mapping;
 pub mod memfd;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
 pub mod sw_sync;
 pub mod sync_file;
 pub mod syncobj;
 pub mod udmabuf;
+pub mod v4l2;
 
 /// Runs `call` again while the kernel says it was interrupted.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {

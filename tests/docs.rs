@@ -15,8 +15,11 @@ const LAYERS: &[&[&str]] = &[
     &["fence", "buffer"],
     &["allocator"],
     &["frame", "pool"],
+    &["v4l2", "kms"],
     &["egl"],
     &["gles"],
+    &["vulkan"],
+    &["cuda"],
     &["share"],
     &["pipeline"],
     &["probe", "selftest", "doctor"],
@@ -205,4 +208,15 @@ fn pipelines_in_documents_parse() {
         }
     }
     assert!(parsed > 0, "no document shows a pipeline");
+}
+
+/// Cargo refuses a manifest that names targets whose files are not there: a container's build copies their folders.
+#[test]
+fn the_containers_build_has_every_target() {
+    let manifest = std::fs::read_to_string(project().join("Cargo.toml")).unwrap();
+    let recipe = std::fs::read_to_string(project().join("examples/cluster/Containerfile")).unwrap();
+    for (table, folder) in [("[[test]]", "tests"), ("[[example]]", "examples"), ("[[bench]]", "benches")] {
+        let is_copied = recipe.lines().any(|line| line == format!("COPY {folder} {folder}"));
+        assert!(is_copied || !manifest.contains(table), "{table}: {folder}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The examples run, and print what is so.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,7 +79,24 @@ fn every_pipeline_runs_and_leaves_pictures() {
     paths.sort();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
         let name = path.file_name().unwrap().to_str().unwrap();
+        // tests/pipewire.rs runs it beside a daemon, in a build that has PipeWire.
+        if name == "pipewire.toml" {
+            continue;
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_darkframe"));
+        let path = match name {
+            // Of a guest's cards the one whose pictures go nowhere.
+            "kms.toml" if std::env::var_os("DARKFRAME_VM").is_some() => {
+                let text = std::fs::read_to_string(path).unwrap();
+                let text = text.replace("media/clip.y4m", project("examples/media/clip.y4m").to_str().unwrap());
+                let text = text.replace("../shaders", project("shaders").to_str().unwrap());
+                let vkms = folder.join("vkms.toml");
+                std::fs::write(&vkms, text + "device = \"vkms\"\n").unwrap();
+                vkms
+            }
+            _ => path.clone(),
+        };
+        let path = path.as_path();
         command.current_dir(&folder).args(["run", "-q"]).arg(path);
         match name {
             "raw-nv12.toml" => command.arg("--set").arg(format!("source.camera.file={}", nv12.display())),
@@ -99,6 +118,8 @@ fn every_pipeline_runs_and_leaves_pictures() {
             let mut camera = Command::new(env!("CARGO_BIN_EXE_darkframe"));
             camera.args(["run", "-q"]).arg(folder.join("camera.toml")).spawn().unwrap()
         });
+        let _cameras = matches!(name, "camera.toml" | "record.toml").then(common::cameras);
+        let _screens = (name == "kms.toml").then(common::screens);
         let output = command.output().unwrap();
         if let Some(mut camera) = camera {
             // A run that ended first has no more use for it.
@@ -107,6 +128,20 @@ fn every_pipeline_runs_and_leaves_pictures() {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         if said.contains("libEGL") && said.contains("not found") {
+            println!("SKIP {name}: {said}");
+            continue;
+        }
+        // What no machine of the tests has: an encoder of H.264; and what only some have.
+        let nowhere = ["no encoder of this machine"];
+        let elsewhere = ["this machine has no", "no screen is connected"];
+        let is_guest = std::env::var_os("DARKFRAME_VM").is_some();
+        let absent = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let skipped = match name {
+            "record.toml" => absent(&nowhere) || (!is_guest && absent(&elsewhere)),
+            "camera.toml" | "encode.toml" | "kms.toml" => !is_guest && absent(&elsewhere),
+            _ => false,
+        };
+        if skipped {
             println!("SKIP {name}: {said}");
             continue;
         }
@@ -124,7 +159,9 @@ fn every_pipeline_runs_and_leaves_pictures() {
             if file.extension().is_some_and(|extension| extension == "png" || extension == "jpg") {
                 let picture = image::open(&file).unwrap_or_else(|error| panic!("{name}, {sink}: {error}")).into_rgb8();
                 let colors: std::collections::HashSet<_> = picture.pixels().map(|pixel| pixel.0).collect();
-                assert!(colors.len() > 50, "{name}, {sink}: {} colours", colors.len());
+                // The kernel's own camera draws eight bars.
+                let least = if name == "camera.toml" { 8 } else { 50 };
+                assert!(colors.len() >= least, "{name}, {sink}: {} colours", colors.len());
             }
         }
         ran += 1;

@@ -602,6 +602,96 @@ fn fused_passes_are_drawn_four_wide() {
     }
 }
 
+/// Passes that read whole pixels beside their own are drawn four pixels a fragment, edges and all: every byte is the one
+/// that the clamped place of the input has.
+#[test]
+fn pixels_beside_are_read_for_four_at_once() {
+    // For red, green, blue and alpha: columns and rows to the pixel that it is taken from.
+    type Places = [[i64; 2]; 4];
+    let near: Places = [[-1, 0], [1, 0], [0, -1], [0, 1]];
+    let far: Places = [[-9, 2], [4, -3], [3, 0], [-4, 1]];
+    let mixed: Places = [[0, 0], [5, 5], [-5, -5], [2, -1]];
+    let take = |places: &Places| {
+        let at = |place: usize| format!("source(uv + vec2({}, {}) / source_size)", places[place][0], places[place][1]);
+        format!("vec4 pixel(vec2 uv) {{ return vec4({}.r, {}.g, {}.b, {}.a); }}\n", at(0), at(1), at(2), at(3))
+    };
+    let folder = Folder::new();
+    for (width, height) in [(4, 1), (4, 5), (8, 3), (20, 7), (64, 36)] {
+        let noise = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) >> 15) as u8;
+        let bytes: Vec<u8> = (0..width * height * 4).map(noise).collect();
+        std::fs::write(folder.0.join("in.raw"), &bytes).unwrap();
+        let source = format!("file = \"in.raw\"\nformat = \"ABGR8888\"\nsize = \"{width}x{height}\"\nrate = 5");
+        for (first, second) in [(near, far), (far, mixed), (mixed, near)] {
+            folder.write("first.frag", &take(&first));
+            folder.write("second.frag", &take(&second));
+            let passes = [("p", "first", "source = \"s\"", ""), ("q", "second", "source = \"p\"", "")];
+            let mut description = folder.parse(&pipeline(&source, &passes, "q"));
+            description.set(&format!("sink.o.file={}", folder.0.join("out.raw").display())).unwrap();
+            let Some(report) = run(&description, "0..1") else { return };
+            assert_eq!(report.passes[0].pixels_per_fragment, report.passes[1].pixels_per_fragment);
+            let (mut expected, mut from) = (bytes.clone(), bytes.clone());
+            for places in [first, second] {
+                for (at, byte) in expected.iter_mut().enumerate() {
+                    let [dx, dy] = places[at % 4];
+                    let (x, y) = ((at / 4 % width) as i64 + dx, (at / 4 / width) as i64 + dy);
+                    let (x, y) = (x.clamp(0, width as i64 - 1), y.clamp(0, height as i64 - 1));
+                    *byte = from[(y as usize * width + x as usize) * 4 + at % 4];
+                }
+                from.clone_from(&expected);
+            }
+            let out = std::fs::read(folder.0.join("out.raw")).unwrap();
+            let wrong = out.iter().zip(&expected).position(|(got, wanted)| got != wanted);
+            assert_eq!((out.len(), wrong), (expected.len(), None), "{width}x{height} {first:?} {second:?}");
+            if report.passes[0].pixels_per_fragment == 1 {
+                println!(
+                    "SKIP four pixels a fragment: this driver is a GPU's, has OpenGL ES 2 only, or imports dma-bufs"
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// A blur and what follows it, drawn so, is the same to the bit; what reads the picture at places that are not known keeps
+/// it as it is.
+#[test]
+fn stencils_are_drawn_four_wide_to_the_bit() {
+    let folder = Folder::new();
+    shaders(&folder);
+    let blur = project("shaders/blur.frag");
+    let blur = blur.with_extension("");
+    let blur = blur.to_str().unwrap();
+    let (rows, columns) = ("uniforms = { direction = [1, 0] }", "uniforms = { direction = [0, 1] }");
+    let mut passes = vec![
+        ("p", blur, "source = \"s\"", rows),
+        ("q", blur, "source = \"p\"", columns),
+        ("r", "grade", "source = \"q\"", EXPOSURE),
+    ];
+    let source = "pattern = \"noise\"\nsize = \"40x24\"";
+    let wide = |text: &str| Plan::new(&folder.parse(text), None).unwrap().four_wide;
+    let text = pipeline(source, &passes, "r");
+    assert_eq!(wide(&text), [true, true]);
+    let Some((report, difference)) = planned_and_plain(&folder, &text, "true") else { return };
+    assert_parts(&report, &["p", "q+r"]);
+    assert_eq!(difference, 0);
+    let Some((_, difference)) = planned_and_plain(&folder, &text, "four-wide") else { return };
+    assert_eq!(difference, 0);
+
+    // A reader of other places, and all before it; a step that a parameter may change; a width that four does not divide.
+    passes.push(("t", "grade", "source = \"r\"", "size = \"50%\"\nuniforms = { exposure = 1 }"));
+    assert_eq!(wide(&pipeline(source, &passes, "t")), [false; 3]);
+    passes.pop();
+    passes[1].3 = "uniforms = { direction = \"$way\" }";
+    let free = format!("[parameter.way]\ndefault = [0, 1]\n{}", pipeline(source, &passes, "r"));
+    assert_eq!(wide(&free), [false, false]);
+    let narrow = pipeline("pattern = \"noise\"\nsize = \"42x24\"", &passes[..1], "p");
+    assert_eq!(wide(&narrow), [false]);
+    let explained = Plan::new(&folder.parse(&narrow), None).unwrap().explain(None).join("\n");
+    assert!(explained.contains("four does not divide its width"), "{explained}");
+    let explained = Plan::new(&folder.parse(&text), None).unwrap().explain(None).join("\n");
+    assert!(explained.contains("9 reads of f0_source, not 36"), "{explained}");
+}
+
 /// Four pixels a fragment are drawn by GLSL ES 3.00: what is right in 1.00 only is drawn one by one.
 #[test]
 fn a_shader_of_the_old_version_only_is_not_four_wide() {
@@ -771,7 +861,16 @@ proptest! {
 }
 
 /// Examples whose input somebody must make first, or sends; other tests run them.
-const WITH_INPUT: [&str; 3] = ["augment.toml", "chain.toml", "raw-nv12.toml"];
+const WITH_INPUT: [&str; 8] = [
+    "augment.toml",
+    "camera.toml",
+    "chain.toml",
+    "encode.toml",
+    "kms.toml",
+    "pipewire.toml",
+    "raw-nv12.toml",
+    "record.toml",
+];
 
 /// Every example, a few frames of it.
 #[test]

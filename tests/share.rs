@@ -6,6 +6,7 @@
 
 mod common;
 
+#[allow(dead_code, reason = "tests/fuzz.rs runs the others")]
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 #[path = "share/chain.rs"]

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::bt;
+use common::{bt, documented};
 use darkframe::board::Board;
 use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device;
@@ -76,10 +76,13 @@ const TARGETS: [(Fourcc, (usize, usize)); 21] = [
     (Fourcc::AVUY8888, (1, 1)),
 ];
 
+/// Every matrix and range; two where the machine is emulated, which takes a second for each: the arithmetic is the same there.
 fn colors() -> impl Iterator<Item = Color> {
-    Matrix::ALL.into_iter().flat_map(|matrix| {
+    let few = if std::env::var_os("DARKFRAME_VM").is_some() { 2 } else { usize::MAX };
+    let all = Matrix::ALL.into_iter().flat_map(|matrix| {
         [Range::Limited, Range::Full].into_iter().map(move |range| Color { matrix, range, ..Color::HD })
-    })
+    });
+    all.take(few)
 }
 
 fn upload(gl: &Gl, size: Size, picture: Picture) -> Texture {
@@ -292,7 +295,15 @@ fn a_pass_makes_planes_and_sinks_take_them_as_they_are() {
             );
             let Some(report) = run(&planes_text(&folder, size, format, &color, &sinks)) else { return };
             assert_eq!((report.frames, report.sinks[0].pictures), (3, 3));
-            println!("{format} {size}: {} {}", report.sinks[0].path, report.sinks[0].binding);
+            let way = format!("{}: {}", report.sinks[0].path, report.sinks[0].binding);
+            println!("{format} {size}: {way}");
+            if let Some(tier) = documented::tier(&report.driver, None) {
+                assert_eq!(
+                    way,
+                    documented::cell("As targets of passes", format, tier),
+                    "docs/formats.md, {format}, {tier}"
+                );
+            }
             let fourcc: Fourcc = format.parse().unwrap();
             let siting = if siting == "left" { Siting::Left } else { Siting::Center };
             let color = Color { siting, ..Color::HD };
@@ -503,9 +514,7 @@ fn check_source(folder: &Folder, source: Source, max_version: Option<(u8, u8)>) 
     // OpenGL ES 2 mixes chroma with the driver's precision: there each pixel takes the sample of its own block.
     let nearest = max_version.is_some();
     let mut text = String::new();
-    // An emulated machine takes a second for each; the arithmetic is the same there.
-    let few = if common::demanded("zero-copy") { 2 } else { usize::MAX };
-    let colors: Vec<Color> = colors().take(few).collect();
+    let colors: Vec<Color> = colors().collect();
     for (index, color) in colors.iter().enumerate() {
         let range = if color.range == Range::Full { "full" } else { "limited" };
         text.push_str(&format!(
@@ -572,9 +581,17 @@ fn every_source_is_exact() {
         println!("sources, OpenGL ES {}", max_version.map_or("newest", |_| "2.0"));
         for source in SOURCES {
             let Some(report) = check_source(&folder, source, max_version) else { return };
+            let name = source.0.parse::<Fourcc>().unwrap().to_string();
             let edge = &report.sources[0];
-            let unpacked = edge.notes.iter().find(|note| note.contains("unpacked"));
-            println!("| {} | {} | {} |", source.0, edge.binding, unpacked.map_or("", String::as_str));
+            let unpacked = edge.notes.iter().find_map(|note| note.split_once("unpacked as ")?.1.split(' ').next());
+            let way = match unpacked {
+                Some(other) => format!("unpacked as {other}, {}", edge.binding.trim_start_matches("texture ")),
+                None => edge.binding.clone(),
+            };
+            println!("| {name} | {way} |");
+            if let Some(tier) = documented::tier(&report.driver, max_version) {
+                assert_eq!(way, documented::cell("As sources", &name, tier), "docs/formats.md, {name}, {tier}");
+            }
         }
     }
 }

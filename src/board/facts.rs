@@ -56,6 +56,40 @@ pub struct Fault {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Encode {
-    /// Paths of V4L2 nodes, or names of their kernel drivers.
+    /// Paths of V4L2 nodes, names of [`ENCODERS`] or of other kernel drivers. Where a pipeline names no encoder, the first
+    /// of them that suits is taken before all others.
     pub nodes: Vec<String>,
+}
+
+/// Known encoders: what people call them, and what the kernel does (`VIDIOC_QUERYCAP`: driver or card).
+///
+/// # References
+/// `drivers/media/platform/allegro-dvt/allegro-core.c`, `…/verisilicon/hantro_drv.c`, `…/mediatek/vcodec`,
+/// `…/chips-media/wave5/wave5-vpu-enc.c`, `drivers/media/test-drivers/vicodec`; raspberrypi/linux
+/// `drivers/staging/vc04_services/bcm2835-codec`. rkvenc is in no kernel of kernel.org.
+pub static ENCODERS: [(&str, &[&str]); 7] = [
+    ("allegro-dvt", &["allegro"]),
+    ("bcm2835-codec", &["bcm2835-codec-encode", "bcm2835-codec"]),
+    ("hantro", &["hantro-vpu"]),
+    ("mtk-vcodec", &["mtk-vcodec-enc"]),
+    ("rkvenc", &["rkvenc"]),
+    ("vicodec", &["vicodec"]),
+    ("wave5", &["wave5-enc"]),
+];
+
+impl Encode {
+    /// What the kernel may call the encoder of this name: the name itself where it is none of [`ENCODERS`].
+    pub fn kernel_names(name: &str) -> Vec<&str> {
+        match ENCODERS.iter().find(|(known, _)| *known == name) {
+            Some((_, names)) => names.to_vec(),
+            None => vec![name],
+        }
+    }
+
+    /// The first node that is nearly one of [`ENCODERS`], with that one.
+    pub(super) fn mistyped(&self) -> Option<(&str, &'static str)> {
+        let known = || ENCODERS.iter().flat_map(|(name, names)| [*name].into_iter().chain(names.iter().copied()));
+        let names = self.nodes.iter().filter(|node| !node.starts_with('/') && !known().any(|name| name == *node));
+        names.into_iter().find_map(|node| Some((node.as_str(), crate::error::nearest(node, known())?)))
+    }
 }

@@ -53,7 +53,14 @@ fn text(report: &Report) -> String {
         format!("{kind:<6} {:<name$}  {:<picture$}  {way_of:<way$}  {what}", edge.name, edge.picture)
     };
     for edge in &report.sources {
-        let mut what = format!("{}, read {}", count(edge.pictures, "picture"), each(&edge.work));
+        let mut what = count(edge.pictures, "picture");
+        if edge.lost > 0 {
+            what.push_str(&format!(" ({} lost)", edge.lost));
+        }
+        what.push_str(&format!(", read {}", each(&edge.work)));
+        if edge.intervals.count > 0 {
+            what.push_str(&format!(", one every {}", each(&edge.intervals)));
+        }
         if edge.transfer.count > 0 {
             what.push_str(&format!(", uploaded {}", each(&edge.transfer)));
         }
@@ -83,6 +90,8 @@ fn text(report: &Report) -> String {
     lines.extend(why_copied(edges()));
     let notes = report.sources.iter().flat_map(|edge| edge.notes.iter().map(|note| format!("{}: {note}", edge.name)));
     lines.extend(notes);
+    let ended = |edge: &Edge| Some(format!("{}: the stream ended early: {}", edge.name, edge.ended.as_ref()?));
+    lines.extend(report.sources.iter().filter_map(ended));
     if !report.unused.is_empty() {
         lines.push(format!("left out, as no sink needs them: {}", report.unused.join(", ")));
     }

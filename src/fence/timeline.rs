@@ -130,6 +130,23 @@ impl Timeline {
         Ok(points[0])
     }
 
+    /// Makes the eventfd count one up when `point` has signaled, also where nobody has set it yet: for poll loops.
+    ///
+    /// # Errors
+    /// `Unsupported` before Linux 6.6.
+    ///
+    /// # References
+    /// `DRM_IOCTL_SYNCOBJ_EVENTFD`
+    pub fn notify(&self, point: u64, eventfd: impl AsFd) -> Result<()> {
+        let asked = self.node.syncobj_eventfd(self.handle, point, eventfd.as_fd(), false);
+        asked.map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOTTY | libc::EOPNOTSUPP) => {
+                Error::unsupported("DRM_IOCTL_SYNCOBJ_EVENTFD", format!("{} ({error})", self.node.path().display()))
+            }
+            _ => failed("DRM_IOCTL_SYNCOBJ_EVENTFD", &self.node, error),
+        })
+    }
+
     /// Blocks until `point` has signaled, also where nobody has set it yet.
     ///
     /// # Errors

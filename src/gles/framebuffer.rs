@@ -51,7 +51,8 @@ impl Framebuffer {
     }
 
     /// Makes a framebuffer of `size` whose fragments make four pixels each that lie side by side, as bytes R, G, B, A in
-    /// a `uvec4`: for rasterisers on the CPU, where a fragment costs more than its arithmetic. No shader samples it.
+    /// a `uvec4`: for rasterisers on the CPU, where a fragment costs more than its arithmetic. A shader reads it as
+    /// [`InputBinding::Beside`](super::InputBinding::Beside).
     ///
     /// # Errors
     /// `Unsupported`: OpenGL ES 2, or a width that four does not divide.

@@ -71,6 +71,7 @@ struct Shared {
     triangle: OnceLock<Name>,
     fence_ways: OnceLock<FenceWays>,
     program_cache: OnceLock<ProgramCache>,
+    uuids: OnceLock<super::external::Uuids>,
 }
 
 /// Entry points that glow lacks, or in which it trusts the driver too much.
@@ -86,6 +87,8 @@ pub(super) struct Functions {
     program_info_log: Option<unsafe extern "system" fn(u32, i32, *mut i32, *mut c_char)>,
     debug_callback: Option<unsafe extern "system" fn(Option<DebugCallback>, *const c_void)>,
     pub(super) timer: Option<super::timer::Functions>,
+    pub(super) memory: Option<super::external::MemoryFunctions>,
+    pub(super) semaphore: Option<super::external::SemaphoreFunctions>,
 }
 
 type DebugCallback = unsafe extern "system" fn(u32, u32, u32, u32, i32, *const c_char, *const c_void);
@@ -196,6 +199,7 @@ impl Shared {
             triangle: OnceLock::new(),
             fence_ways: OnceLock::new(),
             program_cache: OnceLock::new(),
+            uuids: OnceLock::new(),
         };
         shared.listen();
         tracing::debug!(version = shared.caps.version_text, renderer = shared.caps.renderer, "context ready");
@@ -237,6 +241,8 @@ impl Functions {
             program_info_log: load!(true, c"glGetProgramInfoLog"),
             debug_callback: load!(extensions.has("GL_KHR_debug"), c"glDebugMessageCallbackKHR"),
             timer: super::timer::Functions::resolve(library, extensions),
+            memory: super::external::MemoryFunctions::resolve(library, extensions),
+            semaphore: super::external::SemaphoreFunctions::resolve(library, extensions),
         };
         if functions.renderbuffer_multisample.is_none() {
             functions.texture_multisample = None;
@@ -326,6 +332,17 @@ impl Gl {
                             (timer.delete)(1, &raw.get());
                         }
                     }
+                    // So are memory objects and semaphores.
+                    Dead::Name(Kind::Memory, raw) => {
+                        if let Some(memory) = self.own().memory {
+                            (memory.delete)(1, &raw.get());
+                        }
+                    }
+                    Dead::Name(Kind::Semaphore, raw) => {
+                        if let Some(semaphore) = self.own().semaphore {
+                            (semaphore.delete)(1, &raw.get());
+                        }
+                    }
                     Dead::Sync(raw) => glow.delete_sync(raw),
                 }
             }
@@ -398,6 +415,10 @@ impl Gl {
 
     pub(super) fn fence_ways_slot(&self) -> &OnceLock<FenceWays> {
         &self.shared.fence_ways
+    }
+
+    pub(super) fn uuids_slot(&self) -> &OnceLock<super::external::Uuids> {
+        &self.shared.uuids
     }
 
     pub(super) fn own(&self) -> &Functions {

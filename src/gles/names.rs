@@ -13,6 +13,10 @@ pub(crate) enum Kind {
     Program,
     Shader,
     Query,
+    /// A memory object of another API.
+    Memory,
+    /// A semaphore of another API.
+    Semaphore,
 }
 
 /// What is to be deleted.

@@ -3,8 +3,11 @@
 //! In: an [`Image`], or bytes in a format with a GL twin. Out: what programs sample and framebuffers draw into.
 //! Not here: reading several planes as one picture (`yuv`).
 
+use std::os::fd::OwnedFd;
+
 use glow::HasContext;
 
+use super::external;
 use super::gl::Gl;
 use super::names::{Kind, Name};
 use crate::egl::Image;
@@ -89,6 +92,8 @@ pub struct Texture {
     is_storage: bool,
     /// Kept: some drivers let go of the memory with the EGLImage although textures remain.
     image: Option<Image>,
+    /// Memory of another API. Its name goes after the texture's.
+    _memory: Option<Name>,
 }
 
 /// `internalformat`, `format` and `type` of `glTexImage2D` on this context.
@@ -151,6 +156,7 @@ impl Texture {
             upload: Some(upload),
             is_storage: false,
             image: None,
+            _memory: None,
         };
         texture.set_filter(gl, options.filter)?;
         texture.set_wrap(gl, options.wrap)?;
@@ -172,7 +178,8 @@ impl Texture {
         }
         gl.check_error("glTexStorage2D", || format!("GL_RGBA32UI for {size}"))?;
         let (target, fourcc, swizzle) = (TextureTarget::TwoD, Fourcc::ABGR8888, "rgba".to_owned());
-        let texture = Self { name, target, size, fourcc, swizzle, upload: None, is_storage: false, image: None };
+        let texture =
+            Self { name, target, size, fourcc, swizzle, upload: None, is_storage: false, image: None, _memory: None };
         texture.set_filter(gl, Filter::Nearest)?;
         Ok(texture)
     }
@@ -196,14 +203,49 @@ impl Texture {
             gl.glow().tex_storage_2d(glow::TEXTURE_2D, 1, upload.internal, size.width as i32, size.height as i32);
         }
         gl.check_error("glTexStorage2D", || format!("{} {size}", format.name))?;
-        let target = TextureTarget::TwoD;
-        let texture = Self { name, target, size, fourcc, swizzle, upload: Some(upload), is_storage: true, image: None };
+        Self::of_storage(gl, name, (size, fourcc), (upload, swizzle), None)
+    }
+
+    /// A texture over memory that another API has made for an image of this size and format, with optimal tiling from its
+    /// first byte on. `dedicated`: the memory was made for that image alone.
+    ///
+    /// # Safety
+    /// The fd (`VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT`) is such memory of this context's device and driver, of `bytes`
+    /// bytes: no driver checks that. [`Gl::uuids`] tells device and driver.
+    ///
+    /// # Errors
+    /// `Unsupported` where the driver has no `GL_EXT_memory_object_fd`, or the format no GL twin; `Failed`.
+    #[doc(alias = "glTexStorageMem2DEXT")]
+    pub unsafe fn from_opaque_memory(
+        gl: &Gl,
+        size: Size,
+        fourcc: Fourcc,
+        (fd, bytes, dedicated): (OwnedFd, u64, bool),
+    ) -> Result<Self> {
+        check_size(gl, size)?;
+        let (upload, swizzle) = upload_format(gl, fourcc.format()?)?;
+        let name = create(gl, TextureTarget::TwoD)?;
+        // SAFETY: the texture is bound; the rest is the caller's promise.
+        let memory = unsafe { external::texture_storage(gl, (upload.internal, size), (fd, bytes, dedicated)) }?;
+        Self::of_storage(gl, name, (size, fourcc), (upload, swizzle), Some(memory))
+    }
+
+    /// A texture whose storage was made, of `memory` where that is another API's.
+    fn of_storage(
+        gl: &Gl,
+        name: Name,
+        (size, fourcc): (Size, Fourcc),
+        (upload, swizzle): (UploadFormat, String),
+        memory: Option<Name>,
+    ) -> Result<Self> {
+        let (target, upload, is_storage) = (TextureTarget::TwoD, Some(upload), true);
+        let texture = Self { name, target, size, fourcc, swizzle, upload, is_storage, image: None, _memory: memory };
         texture.set_filter(gl, Filter::Linear)?;
         texture.set_wrap(gl, Wrap::ClampToEdge)?;
         Ok(texture)
     }
 
-    /// Made by [`Texture::storage`].
+    /// Made by [`Texture::storage`] or of another API's memory.
     pub fn is_storage(&self) -> bool {
         self.is_storage
     }
@@ -262,6 +304,7 @@ impl Texture {
             upload: None,
             is_storage: false,
             image,
+            _memory: None,
         };
         texture.set_filter(gl, Filter::Linear)?;
         texture.set_wrap(gl, Wrap::ClampToEdge)?;

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
+mod beside;
 mod convert;
 mod four;
 mod recipe;
@@ -25,7 +26,8 @@ pub mod target;
 
 pub use target::{PlaneWay, PlaneWriter};
 
-pub use four::{take as take_of_four, views_of_four};
+pub use beside::{beside, reads as reads_of_four};
+pub use four::views_of_four;
 
 /// One texture of a picture that is given plane by plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +60,30 @@ pub enum InputBinding {
         swizzles: Vec<String>,
     },
     /// The textures of [`views_of_four`]: four pixels a fragment, in GLSL ES 3.00. The shader finds `NAME()` alone, and
-    /// calls `df_read_NAME()` once and [`take_of_four`]'s text for each pixel before.
+    /// calls `df_read_NAME()` once and [`Input::take`]'s text for each pixel before.
     Four {
         /// The format of the whole picture.
         fourcc: Fourcc,
         /// Chroma is mixed between its samples; else each pixel takes that of its own block.
         mixed: bool,
     },
+    /// One 2D texture of RGB, of which each pixel reads some beside its own: four pixels a fragment, in GLSL ES 3.00. The
+    /// shader finds the functions that [`beside`] names, and `NAME()` where `[0, 0]` is among the places; it calls
+    /// `df_read_NAME()` once and [`Input::take`]'s text for each pixel before.
+    Beside {
+        /// As in [`InputBinding::Rgb`]; `None` where the texture is that of a
+        /// [`Framebuffer::four_wide`](super::Framebuffer::four_wide).
+        swizzle: Option<String>,
+        /// Columns to the right and rows on, in pixels.
+        offsets: Vec<[i32; 2]>,
+    },
+}
+
+impl InputBinding {
+    /// It is read for four pixels at once.
+    pub fn is_four_wide(&self) -> bool {
+        matches!(self, Self::Four { .. } | Self::Beside { .. })
+    }
 }
 
 /// One picture that a shader reads.
@@ -108,7 +127,7 @@ impl Input<'_> {
     /// Names of the sampler uniforms, in the order of the textures.
     pub fn samplers(&self) -> Vec<String> {
         let count = match &self.binding {
-            InputBinding::External | InputBinding::Rgb { .. } => 1,
+            InputBinding::External | InputBinding::Rgb { .. } | InputBinding::Beside { .. } => 1,
             InputBinding::Planes { fourcc, .. } | InputBinding::Four { fourcc, .. } => {
                 recipe(*fourcc).map_or(0, |recipe| recipe.views.len())
             }
@@ -135,6 +154,15 @@ impl Input<'_> {
         Ok(unit)
     }
 
+    /// GLSL that makes the functions of an input that is read for four pixels at once mean pixel `index` (0 to 3).
+    pub fn take(&self, index: usize) -> String {
+        match &self.binding {
+            InputBinding::Four { .. } => four::take(self.name, index),
+            InputBinding::Beside { swizzle, offsets } => beside::take(self.name, swizzle.is_none(), offsets, index),
+            InputBinding::External | InputBinding::Rgb { .. } | InputBinding::Planes { .. } => String::new(),
+        }
+    }
+
     /// GLSL of these R'G'B' as the shader gets them.
     fn converted(&self, rgb: &str) -> String {
         match self.convert {
@@ -145,7 +173,7 @@ impl Input<'_> {
 
     fn coordinates(&self) -> Result<Coordinates> {
         match &self.binding {
-            InputBinding::External | InputBinding::Rgb { .. } => {
+            InputBinding::External | InputBinding::Rgb { .. } | InputBinding::Beside { .. } => {
                 Ok(Coordinates { luma: Transform::NONE, chroma: Transform::NONE })
             }
             InputBinding::Planes { fourcc, .. } | InputBinding::Four { fourcc, .. } => {
@@ -300,6 +328,9 @@ pub fn glsl_head(version: ShaderVersion, inputs: &[Input<'_>]) -> Result<String>
         ),
         _ => writeln!(head, "precision DF_P float;\n{} DF_P vec2 {UV};", varying_word(version)),
     };
+    if inputs.iter().any(|input| matches!(input.binding, InputBinding::Beside { swizzle: None, .. })) {
+        head.push_str(beside::HEAD);
+    }
     for input in inputs {
         head.push_str(&glsl_input(version, input)?);
     }
@@ -325,7 +356,11 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
         ShaderVersion::Essl300 | ShaderVersion::Essl310 => "texture",
     };
     let mut text = String::new();
-    let kind = if input.binding == InputBinding::External { "samplerExternalOES" } else { "sampler2D" };
+    let kind = match input.binding {
+        InputBinding::External => "samplerExternalOES",
+        InputBinding::Beside { swizzle: None, .. } => "usampler2D",
+        _ => "sampler2D",
+    };
     for sampler in input.samplers() {
         let _ = writeln!(text, "uniform DF_P {kind} {sampler};");
     }
@@ -384,6 +419,9 @@ pub fn glsl_input(version: ShaderVersion, input: &Input<'_>) -> Result<String> {
             let _ = writeln!(text, "vec4 {name}() {{ return df_{name}({luma}, {chroma}); }}");
         }
         InputBinding::Four { fourcc, mixed } => text.push_str(&four::glsl(input, *fourcc, *mixed)?),
+        InputBinding::Beside { swizzle, offsets } => {
+            text.push_str(&beside::glsl(input, swizzle.as_deref(), offsets)?);
+        }
     }
     Ok(text)
 }

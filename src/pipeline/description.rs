@@ -39,7 +39,7 @@ pub use mesh::{Mesh, MeshKeys, Samples, Turntable};
 pub use optimize::{Optimize, Step};
 pub use pass::{Alpha, Anchor, Blend, BlendKeys, BlendMode, Length, Overlay, Rgba, Style, Wrap};
 pub use sink::{Sink, SinkKind, WhenFull};
-pub use source::{Convert, Fit, Orientation, Pace, Pattern, Profile, Source, SourceKind};
+pub use source::{Convert, Fit, Io, Orientation, Pace, Pattern, Profile, Source, SourceKind};
 pub use spanned::Spanned;
 pub use value::{FrameRange, Inputs, Numbers, PassSize, Rate, Text, Uniform};
 

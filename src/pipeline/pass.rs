@@ -58,8 +58,16 @@ pub struct PassInput {
 }
 
 impl PassInput {
-    fn is_four_wide(&self) -> bool {
-        matches!(self.binding, InputBinding::Four { .. })
+    /// A picture of our own of the target's size, as it is: what was drawn or counted aside, on its way into the target.
+    pub(super) fn picture(size: Size) -> Self {
+        Self {
+            name: "picture".into(),
+            binding: InputBinding::Rgb { swizzle: "rgba".into() },
+            color: Color::SRGB,
+            size,
+            samplings: vec![Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge }],
+            convert: None,
+        }
     }
 
     fn as_input(&self) -> gles::Input<'_> {
@@ -127,7 +135,7 @@ impl Pass {
                 &copy
             }
         };
-        let four_wide = inputs.iter().any(PassInput::is_four_wide);
+        let four_wide = inputs.iter().any(|input| input.binding.is_four_wide());
         let external = inputs.iter().any(|input| input.binding == InputBinding::External);
         let lifts = shader.is_better_lifted() && gl.caps().at_least(3, 0);
         let lifts = lifts && (!external || gl.caps().has_external_essl300());
@@ -160,7 +168,7 @@ impl Pass {
                 shader.text.clone()
             };
             let body = match four_wide {
-                true => four_wide_body(text, &views, target.0.width),
+                true => four_wide_body(text, &views, target.0.width, is_opaque),
                 false => body(text, shader.entry, version, is_opaque),
             };
             let body_path = &shader.path;
@@ -300,7 +308,7 @@ fn prelude(
         }
     }
     if version == ShaderVersion::Essl300 && shader.entry != Entry::Main {
-        let four_wide = inputs.iter().any(|input| matches!(input.binding, InputBinding::Four { .. }));
+        let four_wide = inputs.iter().any(|input| input.binding.is_four_wide());
         let kind = if four_wide { "uvec4" } else { "vec4" };
         let _ = writeln!(text, "layout(location = 0) out {kind} df_color;");
     }
@@ -339,19 +347,24 @@ fn body(mut text: String, entry: Entry, version: ShaderVersion, is_opaque: bool)
 }
 
 /// The author's text, called for each of the four pixels of a fragment.
-fn four_wide_body(mut text: String, inputs: &[gles::Input<'_>], width: u32) -> String {
-    // As a target of bytes does it: to the nearest of 256.
-    text.push_str("uint df_bytes(vec4 c) { uvec4 b = uvec4(clamp(c, 0.0, 1.0) * 255.0 + 0.5); ");
-    text.push_str("return b.r | (b.g << 8) | (b.b << 16) | (b.a << 24); }\nvoid main() {\n");
+fn four_wide_body(mut text: String, inputs: &[gles::Input<'_>], width: u32, is_opaque: bool) -> String {
+    // As a target of bytes does it: to the nearest of 256, and the even one of two. Signed numbers, as processors convert
+    // no others.
+    text.push_str("uint df_bytes(vec4 c) { ivec4 b = ivec4(roundEven(clamp(c, 0.0, 1.0) * 255.0)); ");
+    text.push_str("return uint(b.r | (b.g << 8) | (b.b << 16) | (b.a << 24)); }\nvoid main() {\n");
     for input in inputs {
         let _ = writeln!(text, "df_read_{}();", input.name);
     }
     for (index, part) in ["r", "g", "b", "a"].into_iter().enumerate() {
         for input in inputs {
-            let _ = writeln!(text, "{}", gles::yuv::take_of_four(input.name, index));
+            let _ = writeln!(text, "{}", input.take(index));
         }
         let step = (index as f64 - 1.5) / f64::from(width);
-        let _ = writeln!(text, "df_color.{part} = df_bytes(pixel({} + vec2({step:.9}, 0.0)));", gles::program::UV);
+        let pixel = format!("pixel({} + vec2({step:.9}, 0.0))", gles::program::UV);
+        let _ = match is_opaque {
+            true => writeln!(text, "df_color.{part} = df_bytes(vec4({pixel}.rgb, 1.0));"),
+            false => writeln!(text, "df_color.{part} = df_bytes({pixel});"),
+        };
     }
     text.push_str("}\n");
     text

@@ -10,11 +10,9 @@ use std::sync::Arc;
 
 use crate::color::Conversion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::Fourcc;
-use crate::gles::yuv::views_of_four;
 use crate::layout::Size;
 
-use super::description::{ComputeKeys, Description, Filter, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
+use super::description::{ComputeKeys, Description, FrameRange, MeshKeys, Optimize, Pass, Rate, Step, Uniform};
 use super::faults::Faults;
 use super::frames::FrameSet;
 use super::graph::{Feed, Graph, PassNode};
@@ -23,17 +21,22 @@ use super::parameters::ParameterSet;
 use super::pass::composite;
 use super::shader::{Declared, Entry, Shader, texels};
 use super::sink::Shape;
+use super::sink::v4l2::Device;
 use super::source::{Info, Opened, Opening, Stop};
 
 mod alpha;
 mod explain;
 mod fuse;
+mod models;
 mod part;
 mod reuse;
 mod tolerance;
+mod widths;
 
 pub use explain::Known;
+use models::{mesh_keys, open_models};
 use part::{authored, check_sink, open_source, the_rest};
+pub use widths::ByFours;
 
 /// Passes as they are drawn.
 #[derive(Clone)]
@@ -180,6 +183,8 @@ pub struct Plan {
     described: Drawn,
     /// Passes that a driver does not take fused.
     apart: BTreeSet<String>,
+    /// Passes that are not to be drawn four pixels a fragment.
+    one_wide: BTreeSet<String>,
     /// What is drawn together is the same to the bit as what is drawn in parts: the CPU draws.
     is_exact: bool,
 }
@@ -190,7 +195,7 @@ impl Plan {
     /// # Errors
     /// `Config` and `Shader` with the place; those of the files.
     pub fn new(description: &Description, frames: Option<FrameRange>) -> Result<Self> {
-        Self::new_until(description, frames, &Stop::default())
+        Self::new_until(description, frames, &Stop::default(), &[])
     }
 
     /// Looks at `description`, of which `faults` says what is wrong already: nothing is taken from streams and from other
@@ -199,24 +204,31 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`]: all that is wrong, the first with the others behind it.
     pub fn look(description: &Description, frames: Option<FrameRange>, faults: Faults) -> Result<Self> {
-        Self::collect(description, frames, Opening::Look, faults)
+        Self::collect(description, frames, Opening::Look, &[], faults)
     }
 
-    /// As [`Plan::new`]; streams are waited for until `stop` is set at most.
+    /// As [`Plan::new`]; streams are waited for until `stop` is set at most. `encoders` are taken before others, where a
+    /// sink names none.
     ///
     /// # Errors
     /// As [`Plan::new`]; `Interrupted`.
-    pub fn new_until(description: &Description, frames: Option<FrameRange>, stop: &Stop) -> Result<Self> {
-        Self::collect(description, frames, Opening::Read(stop), Faults::default())
+    pub fn new_until(
+        description: &Description,
+        frames: Option<FrameRange>,
+        stop: &Stop,
+        encoders: &[String],
+    ) -> Result<Self> {
+        Self::collect(description, frames, Opening::Read(stop), encoders, Faults::default())
     }
 
     fn collect(
         description: &Description,
         frames: Option<FrameRange>,
         opening: Opening<'_>,
+        encoders: &[String],
         mut faults: Faults,
     ) -> Result<Self> {
-        let graph = Graph::collect(description, &mut faults);
+        let mut graph = Graph::collect(description, &mut faults);
         if !faults.is_empty() {
             return Err(the_rest(description, faults));
         }
@@ -241,6 +253,16 @@ impl Plan {
         for sink in &graph.sinks {
             let shape = shape(&graph, &sizes, sink.pass, rate, end.map(|end| end - start));
             faults.take(check_sink(description, &sink.plan, &shape));
+        }
+        if let Opening::Read(_) = opening {
+            let devices = graph.sinks.iter_mut().filter_map(|sink| sink.plan.device.as_mut());
+            devices.for_each(|device| device.prefer(encoders));
+            lay_out_for_devices(
+                description,
+                &mut graph,
+                |graph, pass| shape(graph, &sizes, pass, rate, end.map(|end| end - start)),
+                &mut faults,
+            );
         }
         faults.into_result()?;
         let infos = sources.iter().map(|source| source.info().clone()).collect();
@@ -269,6 +291,7 @@ impl Plan {
             draw: FrameSet::from_bounds(start, end),
             described: Drawn { graph, sizes, shaders, uniforms },
             apart: BTreeSet::new(),
+            one_wide: BTreeSet::new(),
             is_exact: true,
         };
         plan.settle();
@@ -286,12 +309,19 @@ impl Plan {
         };
         Drawn { graph: self.graph, sizes: self.sizes, shaders: self.shaders, uniforms: self.uniforms } = fused.drawn;
         (self.parts, self.kept) = (fused.parts, fused.kept);
-        let four_wide = self.optimize.has(Step::FourWide);
-        self.four_wide = (0..self.sizes.len()).map(|pass| four_wide && self.can_be_four_wide(pass)).collect();
         let alpha = self.optimize.has(Step::Alpha);
         self.unread_alpha = (0..self.sizes.len()).map(|pass| alpha && self.is_alpha_unread(pass)).collect();
+        self.settle_widths();
+    }
+
+    /// Decides how many pixels a fragment makes, and what can be drawn into the same textures then.
+    fn settle_widths(&mut self) {
+        self.four_wide = match self.optimize.has(Step::FourWide) {
+            true => self.find_four_wide(&self.one_wide),
+            false => vec![false; self.sizes.len()],
+        };
         self.reused = match self.optimize.has(Step::Reuse) {
-            true => reuse::reuse(&self.graph, &self.sizes),
+            true => reuse::reuse(&self.graph, &self.sizes, &self.four_wide),
             false => vec![None; self.sizes.len()],
         };
     }
@@ -318,7 +348,11 @@ impl Plan {
     /// are; their indices may change. False where the pass is not fused.
     pub fn keep_apart(&mut self, pass: usize) -> bool {
         match self.parts.get(pass) {
-            Some(parts) if parts.len() > 1 => self.apart.extend(parts.iter().cloned()),
+            Some(parts) if parts.len() > 1 => {
+                self.apart.extend(parts.iter().cloned());
+                // Nobody has asked the driver whether it takes them so.
+                self.one_wide.extend(parts.iter().cloned());
+            }
             _ => return false,
         }
         self.settle();
@@ -330,34 +364,6 @@ impl Plan {
         shape(&self.graph, &self.sizes, pass, self.rate, self.end.map(|end| end - self.start))
     }
 
-    /// Whether a pass can be drawn four pixels a fragment where the CPU draws and pixels are copied anyway: it only asks
-    /// for its own pixel, of sources with subsampled chroma that nobody else reads, and only sinks read its picture.
-    /// Four pixels then share texture reads and the arithmetic of chroma: a third of the time.
-    fn can_be_four_wide(&self, pass: usize) -> bool {
-        let node = &self.graph.passes[pass];
-        let feeds =
-            |feed: Feed| self.graph.passes.iter().flat_map(|pass| &pass.inputs).filter(move |(_, f)| *f == feed);
-        let is_plain = node.fourcc == Fourcc::ABGR8888 && feeds(Feed::Pass(pass)).next().is_none();
-        let is_read = self.graph.sinks.iter().any(|sink| sink.pass == pass);
-        let shader = self.shaders[pass].as_deref();
-        let input_fits = |(name, feed): &(String, Feed)| {
-            let Feed::Source(source) = *feed else { return false };
-            let info = &self.infos[source];
-            info.size == self.sizes[pass]
-                && feeds(*feed).count() == 1
-                // Named in its text, the input is a name that `is_repeatable` has looked at.
-                && shader.is_none_or(|shader| shader.is_pointwise(name) && shader.text.contains(name.as_str()))
-                && views_of_four(info.fourcc, info.size).is_some()
-        };
-        is_plain
-            && node.is_plain()
-            && is_read
-            && self.stays_one_code(pass)
-            && !node.inputs.is_empty()
-            && shader.is_none_or(Shader::is_repeatable)
-            && node.inputs.iter().all(input_fits)
-    }
-
     /// Whether what a pass leaves in the alpha of its target is seen by nobody.
     fn is_alpha_unread(&self, pass: usize) -> bool {
         let (node, shader) = (&self.graph.passes[pass], self.shaders[pass].as_deref());
@@ -365,25 +371,7 @@ impl Plan {
         // Of a fused pass the last part is what the target gets.
         let described = self.described.graph.passes.iter().position(|described| described.name == node.name);
         let of = |described| alpha::is_unread(&self.described, &self.infos, &self.parameters, described);
-        is_pixel && node.is_plain() && !self.four_wide[pass] && described.is_some_and(of)
-    }
-
-    /// Whether one code more or less in any part of a fused pass stays one: colours that are converted four at once are
-    /// sums in another order, and now and then round otherwise.
-    fn stays_one_code(&self, pass: usize) -> bool {
-        let parts = &self.parts[pass];
-        let passes = self.described.graph.passes.iter().enumerate();
-        let off = passes.filter(|(_, node)| parts.contains(&node.name)).map(|(index, _)| index).collect();
-        tolerance::check(&self.described, &self.infos, &self.parameters, &off, tolerance::MOST_ON_CPU).is_ok()
-    }
-
-    /// How a source is read by the pass that draws it four pixels a fragment: `None` where no pass does.
-    pub fn four_wide_filter(&self, source: usize) -> Option<Filter> {
-        let passes = self.graph.passes.iter().zip(&self.four_wide).filter(|(_, four_wide)| **four_wide);
-        passes.map(|(pass, _)| pass).find_map(|pass| {
-            let input = pass.inputs.iter().position(|(_, feed)| *feed == Feed::Source(source))?;
-            Some(pass.filter_of(input))
-        })
+        is_pixel && node.is_plain() && described.is_some_and(of)
     }
 
     /// Whether every read of an input, which has the size of the target, is known to be at the middle of a pixel.
@@ -393,13 +381,18 @@ impl Plan {
             return false;
         }
         let Some(shader) = self.shaders[pass].as_deref() else { return true };
-        let whole = |name: &str| {
-            let setting = self.uniforms[pass].iter().find(|setting| setting.uniform.name == name);
-            setting.is_some_and(|set| set.parameter.is_none() && set.numbers.iter().all(|number| number.fract() == 0.0))
-        };
         // Without the step, 16 bits may be all that a coordinate has.
         let exact = self.optimize.has(Step::Precision) || !["mediump", "lowp"].iter().any(|p| shader.text.contains(p));
-        self.optimize.has(Step::Nearest) && exact && texels::reads_middles(&shader.text, input, whole)
+        self.optimize.has(Step::Nearest) && exact && self.reads(pass, input, &shader.text).is_some()
+    }
+
+    /// Every read of an input that has the size of the target, where all are known to be at the middle of a pixel.
+    fn reads(&self, pass: usize, input: &str, text: &str) -> Option<Vec<texels::Read>> {
+        texels::reads(text, input, |name| {
+            let setting = self.uniforms[pass].iter().find(|setting| setting.uniform.name == name)?;
+            let is_whole = setting.parameter.is_none() && setting.numbers.iter().all(|number| number.fract() == 0.0);
+            is_whole.then(|| setting.numbers.clone())
+        })
     }
 
     /// What is done to the colours of what feeds an edge.
@@ -416,72 +409,6 @@ impl Plan {
             Feed::Source(index) => self.infos[index].size,
             Feed::Pass(index) | Feed::Previous(index) => self.sizes[index],
         }
-    }
-
-    /// A model in words: file, triangles, draws.
-    pub(super) fn describe_model(&self, model: &Model) -> String {
-        let file = model.files.first().map_or(String::new(), |file| file.display().to_string());
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let (triangles, draws) = (model.triangles(), model.draw_count());
-        format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
-    }
-
-    /// A compute shader in words: file, groups; `None` for other passes.
-    pub(super) fn describe_compute(&self, pass: usize) -> Option<String> {
-        let keys = self.computes.get(&self.graph.passes[pass].name)?;
-        let [x, y] = keys.local_size;
-        let size = self.sizes[pass];
-        let [across, down] = keys.groups.unwrap_or([size.width.div_ceil(x), size.height.div_ceil(y)]);
-        let file = keys.file.get_ref().display();
-        Some(format!("runs {file} in {across}x{down} work groups of {x}x{y} invocations"))
-    }
-
-    /// What would be done, one line per part.
-    pub fn describe(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (info, name) in self.infos.iter().zip(&self.graph.sources) {
-            let count = match (info.still, info.frames) {
-                (true, _) => "one picture".into(),
-                (_, Some(frames)) => format!("{frames} frames"),
-                (_, None) => "no end".into(),
-            };
-            let rate = info.rate.map_or(String::new(), |rate| format!(", {rate} frames/s"));
-            lines.push(format!("source {name}: {} {}, {count}{rate}", info.fourcc, info.size));
-        }
-        for (index, pass) in self.graph.passes.iter().enumerate() {
-            let named = |feed: &Feed| match feed {
-                Feed::Previous(_) => format!("{} of the frame before", self.graph.name(*feed)),
-                _ => self.graph.name(*feed).to_owned(),
-            };
-            let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
-            let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
-            let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
-            let drawn = match self.models.get(&pass.name) {
-                Some(model) => format!("; draws {}", self.describe_model(model)),
-                None => self.describe_compute(index).map_or(String::new(), |words| format!("; {words}")),
-            };
-            let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
-            lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
-        }
-        for sink in &self.graph.sinks {
-            let file = match (&sink.plan.file, &sink.plan.share) {
-                (Some(file), _) => file.display().to_string(),
-                (None, Some(share)) => share.address().to_string(),
-                (None, None) => "nothing".into(),
-            };
-            let every =
-                if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
-            lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
-        }
-        lines.extend(self.parameters.describe());
-        if !self.graph.unused.is_empty() {
-            lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
-        }
-        lines.push(match self.end {
-            Some(end) => format!("frames {}..{end} at {} frames/s", self.start, self.rate),
-            None => format!("frames {}.. without end at {} frames/s", self.start, self.rate),
-        });
-        lines
     }
 }
 
@@ -504,46 +431,31 @@ fn shape(graph: &Graph, sizes: &[Size], pass: usize, rate: Rate, frames: Option<
     }
 }
 
-fn mesh_keys(description: &Description, models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, MeshKeys> {
-    let keys = |name: &String| Some(description.passes.get(name.as_str())?.mesh.as_ref()?.get_ref().0.clone());
-    models.keys().filter_map(|name| Some((name.clone(), keys(name)?))).collect()
-}
-
-/// The models that passes draw, each file read once; with the keys that speak of what is in them checked.
-fn open_models(
+/// Has passes draw into memory that lies as the devices want it which take their pictures.
+fn lay_out_for_devices(
     description: &Description,
-    graph: &Graph,
-    sizes: &[Size],
+    graph: &mut Graph,
+    shape: impl Fn(&Graph, usize) -> Shape,
     faults: &mut Faults,
-) -> BTreeMap<String, Arc<Model>> {
-    let mut files: HashMap<PathBuf, Arc<Model>> = HashMap::new();
-    let mut models = BTreeMap::new();
-    for (node, _size) in graph.passes.iter().zip(sizes) {
-        let Some(mesh) = node.described.as_ref().and_then(|name| description.passes[name.as_str()].mesh.as_ref())
-        else {
-            continue;
-        };
-        let keys = &mesh.get_ref().0;
-        let at_key = |error: Error| {
-            description.error(format!("pass.{}.mesh", node.name), error.detail(), mesh.span()).with_hint_of(&error)
-        };
-        let path = description.resolve(&keys.file);
-        let model = match files.get(&path) {
-            Some(model) => Some(model.clone()),
-            None => faults.take(Model::open(&path).map_err(at_key)).map(Arc::new),
-        };
-        let Some(model) = model else { continue };
-        #[cfg(feature = "mesh")]
+) {
+    for index in 0..graph.sinks.len() {
+        let (pass, plan) = (graph.sinks[index].pass, &graph.sinks[index].plan);
+        #[cfg(feature = "kms")]
+        if let Some(display) = &plan.display
+            && let Some(joined) = faults.take(graph.passes[pass].layout.join(display.constraints()))
         {
-            faults.take(super::model::view::View::new(&model, keys, *_size).map_err(at_key));
-            for what in &model.left_out {
-                tracing::warn!(pass = node.name, model = %path.display(), "not drawn: {what}");
-            }
+            graph.passes[pass].layout = joined;
+            continue;
         }
-        files.insert(path, model.clone());
-        models.insert(node.name.clone(), model);
+        let Some(device) = &plan.device else { continue };
+        let wanted = device.check_controls().and_then(|()| device.constraints(&shape(graph, pass)));
+        let joined = wanted.and_then(|wanted| graph.passes[pass].layout.join(wanted));
+        let name = plan.name.as_str();
+        let placed = joined.map_err(|wrong| Device::place(description, name, &description.sinks[name], &wrong));
+        if let Some(joined) = faults.take(placed) {
+            graph.passes[pass].layout = joined;
+        }
     }
-    models
 }
 
 /// First frame and the one after the last: the range, cut where the first source ends.

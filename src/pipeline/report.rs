@@ -123,6 +123,13 @@ pub struct Edge {
     pub dropped: u64,
     /// Sources with `pace = "realtime"`: pictures that came when the next one was due already.
     pub late: u64,
+    /// Sources that count their pictures: those that are missing between the ones that came. A device had no buffer for
+    /// them, or marked them as torn.
+    pub lost: u64,
+    /// Sources that stamp their pictures: time from one to the next, as stamped.
+    pub intervals: Times,
+    /// Sources: why the pictures ended, where that was not to be expected.
+    pub ended: Option<String>,
     /// Bytes written; 0 for sources.
     pub bytes: u64,
     /// Time in reading, decoding and converting, or in encoding and writing, on the edge's own thread.

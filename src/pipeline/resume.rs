@@ -267,6 +267,7 @@ fn is_in_parts(kind: SinkKind) -> bool {
     match kind {
         SinkKind::Raw | SinkKind::Y4m => true,
         SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Null | SinkKind::Unixfd => false,
+        SinkKind::V4l2 | SinkKind::V4l2Encoder | SinkKind::Kms | SinkKind::Pipewire => false,
     }
 }
 

@@ -7,6 +7,7 @@
 //! filled buffers, draws, hands the work to the GPU and passes on what is finished; it waits for a slow source or sink
 //! and for nothing else. After the first frames no buffer is made any more.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
@@ -45,7 +46,7 @@ pub mod trial;
 mod way;
 
 use deliver::SinkThread;
-use feed::SourceFeed;
+use feed::{SourceFeed, Taken};
 use live::Live;
 use target::Target;
 use times::PassTimes;
@@ -53,6 +54,8 @@ use trial::{Prover, ReceivedTrial, Role, Trial};
 
 /// Buffers in a circle: one being filled, one in use, one on its way.
 const BUFFERS: usize = 3;
+/// Frames whose times are remembered: more than may be on their way out.
+const STAMPS: usize = 16;
 
 /// How a run differs from its description.
 #[derive(Default)]
@@ -136,7 +139,8 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
             let display = Display::open(&device)?;
             Context::with_options(&display, &ContextOptions { max_version: options.max_version, ..Default::default() })
         });
-        let prepared = Plan::new_until(description, options.frames, &options.stop).and_then(|mut plan| {
+        let prepared = Plan::new_until(description, options.frames, &options.stop, &board.encode.nodes);
+        let prepared = prepared.and_then(|mut plan| {
             let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
             let staged = target::stage(&device, &plan)?;
             Ok((plan, work, staged))
@@ -278,8 +282,10 @@ impl<'a> Job<'a> {
         }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
-            let shape = targets[sink.pass].delivered(&shapes[sink.pass]);
-            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape)?);
+            let target = &targets[sink.pass];
+            let shape = target.delivered(&shapes[sink.pass]);
+            let memories = target.memories();
+            sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape, memories, self.description)?);
         }
 
         if let Some(work) = &work {
@@ -309,6 +315,11 @@ impl<'a> Job<'a> {
                 .collect(),
             ..Report::default()
         };
+        // When the pictures of the latest frames were made; those on their way out are few.
+        let mut stamps: VecDeque<(u64, u64)> = VecDeque::new();
+        let stamp_of = |stamps: &VecDeque<(u64, u64)>, frame: u64| {
+            stamps.iter().find(|(of, _)| *of == frame).map(|(_, captured_ns)| *captured_ns)
+        };
         let mut done = 0u64;
         let mut interrupted = false;
         let total = draw.count();
@@ -318,8 +329,11 @@ impl<'a> Job<'a> {
                 break;
             }
             let mut ended = false;
+            let mut rebound = false;
             for feed in &mut feeds {
-                ended |= !feed.next(gl, frame)?;
+                let taken = feed.next(gl, frame)?;
+                ended |= taken == Taken::End;
+                rebound |= taken == Taken::Rebound;
             }
             if ended {
                 // A source stops too where the run is stopped.
@@ -328,6 +342,19 @@ impl<'a> Job<'a> {
                 }
                 interrupted = self.stop.load(Ordering::Relaxed);
                 break;
+            }
+            if let Some(captured_ns) = feeds.iter().find_map(SourceFeed::captured_ns) {
+                stamps.push_back((frame, captured_ns));
+                if stamps.len() > STAMPS {
+                    stamps.pop_front();
+                }
+            }
+            if rebound {
+                let again = programs::compile_again(gl, &plan, &feeds);
+                stages = again.map_err(|error| with_place(self.description, error))?;
+                // New programs have no values yet.
+                seen = u64::MAX;
+                gl.collect();
             }
             if let Some(edit) = live.take_edit() {
                 let result = programs::recompile(gl, &mut plan, &feeds, edit, &mut stages);
@@ -374,7 +401,8 @@ impl<'a> Job<'a> {
             }
             for (index, target) in targets.iter_mut().enumerate() {
                 let wanted = wants(index, frame);
-                for delivery in target.end(gl, frame, wanted, fence.clone())? {
+                for mut delivery in target.end(gl, frame, wanted, fence.clone())? {
+                    delivery.captured_ns = stamp_of(&stamps, delivery.frame);
                     deliver::send(&sinks, index, delivery)?;
                 }
             }
@@ -396,7 +424,8 @@ impl<'a> Job<'a> {
             }
         }
         for (index, target) in targets.iter_mut().enumerate() {
-            for delivery in target.drain(gl)? {
+            for mut delivery in target.drain(gl)? {
+                delivery.captured_ns = stamp_of(&stamps, delivery.frame);
                 deliver::send(&sinks, index, delivery)?;
             }
         }

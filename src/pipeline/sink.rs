@@ -18,14 +18,22 @@ use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
 pub mod apng;
 pub mod journal;
+#[cfg(feature = "kms")]
+pub mod kms;
+pub mod mux;
 pub mod output;
+pub mod pipewire;
 mod pixels;
 pub mod raw;
+mod shared;
 pub mod stills;
 pub mod unixfd;
+pub mod v4l2;
 pub mod y4m;
 
 pub use journal::Journal;
+use shared::SharedKeys;
+pub(super) use shared::patience;
 use stills::{Encoding, StillsWriter};
 
 /// Pictures that may wait where the description says nothing.
@@ -72,6 +80,8 @@ pub struct Handover {
     pub buffer: Buffer,
     /// Wait for it before reading.
     pub fence: Option<Fence>,
+    /// When its source's picture was made, from the first one's time, where that is known.
+    pub captured_ns: Option<u64>,
     /// Keep it as long as anybody reads the memory.
     pub keep: Box<dyn Any + Send + Sync>,
 }
@@ -96,6 +106,15 @@ pub trait Writer: Send {
     /// This sink hands the memory on: pictures come by [`Writer::take`], and are not mapped for it.
     fn takes_memory(&self) -> bool {
         false
+    }
+
+    /// Pictures will come in these memories and no others; said once, before the first.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    fn expect_memories(&mut self, memories: &[Buffer]) -> Result<()> {
+        let _ = memories;
+        Ok(())
     }
 
     /// Takes a picture with its memory.
@@ -144,6 +163,13 @@ pub struct Plan {
     pub journal: Journal,
     /// Kind `unixfd`: how frames are served.
     pub share: Option<unixfd::Share>,
+    /// Kinds `v4l2` and `v4l2-encoder`: the device.
+    pub device: Option<v4l2::Device>,
+    /// Kind `kms`: the screen.
+    #[cfg(feature = "kms")]
+    pub display: Option<kms::Display>,
+    /// Kind `pipewire`: the node.
+    pub node: Option<pipewire::Node>,
     color: description::ColorKeys,
 }
 
@@ -169,18 +195,34 @@ impl Plan {
                 )
             })?,
         };
-        let share = match kind {
-            SinkKind::Unixfd => Some(unixfd::Share::new(description, name, sink)?),
-            _ => {
-                unixfd::Share::check_absent(description, name, sink)?;
-                None
-            }
-        };
+        SharedKeys { description, name, sink }.check_kind(kind)?;
+        let (mut share, mut node) = (None, None);
+        match kind {
+            SinkKind::Unixfd => share = Some(unixfd::Share::new(description, name, sink)?),
+            SinkKind::Pipewire => node = Some(pipewire::Node::new(description, name, sink)?),
+            _ => {}
+        }
+        let device = v4l2::Device::new(description, name, sink, kind)?;
         match (kind, file) {
-            (SinkKind::Unixfd, Some(file)) => {
-                return Err(description.error(key("file"), "a unixfd sink writes no file", file.span()));
+            (SinkKind::V4l2, Some(file)) => {
+                return Err(description.error(key("file"), "a video output writes no file", file.span()));
             }
-            (SinkKind::Unixfd, None) => {}
+            (SinkKind::V4l2, None) => {}
+            (SinkKind::Kms, Some(file)) => {
+                return Err(description.error(key("file"), "a screen writes no file", file.span()));
+            }
+            #[cfg(not(feature = "kms"))]
+            (SinkKind::Kms, None) => {
+                let place = sink.kind.as_ref().map_or(place, |kind| kind.span());
+                return Err(description.error(key("kind"), "built without the cargo feature `kms`", place));
+            }
+            #[cfg(feature = "kms")]
+            (SinkKind::Kms, None) => {}
+            (SinkKind::Unixfd | SinkKind::Pipewire, Some(file)) => {
+                let kind = if kind == SinkKind::Unixfd { "unixfd" } else { "pipewire" };
+                return Err(description.error(key("file"), format!("a {kind} sink writes no file"), file.span()));
+            }
+            (SinkKind::Unixfd | SinkKind::Pipewire, None) => {}
             (SinkKind::Null, Some(file)) => {
                 return Err(description.error(key("file"), "a null sink writes no file", file.span()));
             }
@@ -224,12 +266,30 @@ impl Plan {
         let when_full = sink.when_full.as_ref().map_or(WhenFull::Block, |given| *given.get_ref());
         let journal = Journal::default();
         let color = sink.color;
-        Ok(Self { name: name.to_owned(), kind, file, every, when_full, queue, quality, journal, share, color })
+        #[cfg(feature = "kms")]
+        let display = (kind == SinkKind::Kms).then(|| kms::Display::new(sink));
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            file,
+            every,
+            when_full,
+            queue,
+            quality,
+            journal,
+            share,
+            node,
+            device,
+            #[cfg(feature = "kms")]
+            display,
+            color,
+        })
     }
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
     pub fn holds(&self) -> usize {
-        let clients = self.share.as_ref().map_or(0, unixfd::Share::holds);
+        let clients =
+            self.share.as_ref().map_or(0, unixfd::Share::holds) + self.node.as_ref().map_or(0, pipewire::Node::holds);
         clients
             + match self.when_full {
                 // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
@@ -251,7 +311,8 @@ impl Plan {
     pub fn check(&self, shape: &Shape) -> Result<()> {
         let format = shape.fourcc.format()?;
         match self.kind {
-            SinkKind::Unixfd => Caps::linear(shape.fourcc, shape.size).check()?,
+            // PipeWire has no names for some of these either, which it says itself.
+            SinkKind::Unixfd | SinkKind::Pipewire => Caps::linear(shape.fourcc, shape.size).check()?,
             SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng if format.is_yuv() => {
                 let detail = format!("{}: PNG and JPEG files are RGB", format.name);
                 return Err(Error::unsupported("format", detail)
@@ -303,6 +364,21 @@ impl Plan {
                 Some(share) => share.open(shape)?,
                 None => return Err(Error::failed("unixfd", "a sink without its keys")),
             },
+            #[cfg(feature = "kms")]
+            SinkKind::Kms => match &self.display {
+                Some(display) => display.open(shape)?,
+                None => return Err(Error::failed("kms", "a sink without its keys")),
+            },
+            #[cfg(not(feature = "kms"))]
+            SinkKind::Kms => return Err(Error::unsupported("kms", "built without the cargo feature `kms`")),
+            SinkKind::V4l2 | SinkKind::V4l2Encoder => match &self.device {
+                Some(device) => device.open(shape, &file)?,
+                None => return Err(Error::failed("v4l2", "a sink without its keys")),
+            },
+            SinkKind::Pipewire => match &self.node {
+                Some(node) => node.open(shape)?,
+                None => return Err(Error::failed("pipewire", "a sink without its keys")),
+            },
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
             SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),
             SinkKind::Jpeg => Box::new(StillsWriter::create(&file, Encoding::Jpeg(self.quality), picker()?, journal)?),
@@ -315,6 +391,20 @@ impl Plan {
                 Box::new(y4m::Y4mWriter::create(&file, shape.size, shape.rate, color, picker()?, journal)?)
             }
         })
+    }
+
+    /// An error of opening the sink, with the place of the key that it is about.
+    pub(super) fn explain(&self, description: &Description, error: Error) -> Error {
+        #[cfg(feature = "kms")]
+        if self.display.is_some() {
+            return kms::place(description, &self.name, &error);
+        }
+        match (&self.device, description.sinks.get(self.name.as_str())) {
+            (Some(_), Some(sink)) if matches!(error.op(), "format" | "device" | "codec" | "output") => {
+                v4l2::Device::place(description, &self.name, sink, &error)
+            }
+            _ => error.in_context(format!("sink \"{}\"", self.name)),
+        }
     }
 
     fn y4m_color(&self, size: Size) -> Color {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::board::AllocatorKind;
 use crate::buffer::Map;
 use crate::color::{Color, Conversion, Primaries, Transfer};
 use crate::device::Device;
@@ -18,16 +19,21 @@ use crate::layout::{Layout, Size};
 use super::description::{Convert, Description, Pace, Rate, Source};
 
 pub mod cube;
+mod decoder;
 pub mod image;
 pub(in crate::pipeline) mod input;
 mod keys;
 mod lent;
 pub mod pace;
 pub mod pattern;
+#[cfg(feature = "pipewire")]
+mod pipewire;
+mod process;
 pub mod raw;
-pub mod unixfd;
+mod unixfd;
 pub mod unpack;
 mod unread;
+mod v4l2;
 pub mod y4m;
 
 pub(crate) use input::{Input, Rows};
@@ -66,6 +72,15 @@ pub struct Info {
     pub frames: Option<u64>,
     /// Every picture is the same: it is read once.
     pub still: bool,
+}
+
+/// When and as which a picture was made, by whoever made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Counts pictures, those that were lost too.
+    pub sequence: u64,
+    /// From the first picture.
+    pub timestamp_ns: u64,
 }
 
 /// Reads pictures into mapped buffers.
@@ -109,6 +124,49 @@ pub trait Reader: Send {
 
     /// Why pixels are copied that are in memory already, where they are.
     fn copies(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The pictures' colours are said, not guessed.
+    fn says_color(&self) -> bool {
+        false
+    }
+
+    /// Pictures are written into memory that [`Reader::prepare`] makes, of a kind that the GPU can read.
+    fn takes_memory(&self) -> bool {
+        false
+    }
+
+    /// Called once before the first picture, where pictures are going to be read: a device begins here. `kinds` is whose
+    /// memory the GPU reads, best first.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn prepare(&mut self, device: &Device, kinds: &[AllocatorKind]) -> Result<()> {
+        let _ = (device, kinds);
+        Ok(())
+    }
+
+    /// Pictures come by themselves, whether they are read or not: those from before the run are not wanted.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// The run begins: the next picture is the first one of it. Only called where [`Reader::is_live`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    fn begin(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Of the picture that was read or lent last, where its maker says it.
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+
+    /// Why there are no more pictures, where that was not to be expected.
+    fn ended(&self) -> Option<String> {
         None
     }
 }
@@ -158,7 +216,7 @@ impl Opened {
             info.color = source.color.over(info.color);
         }
         let mut notes = reader.notes();
-        if is_yuv && source.color.matrix.is_none() {
+        if is_yuv && source.color.matrix.is_none() && !reader.says_color() {
             let matrix = info.color.matrix;
             notes.push(format!("matrix {matrix} guessed from {}: color.matrix says it", info.size));
         }
@@ -257,6 +315,42 @@ impl Opened {
     /// As [`Reader::read`].
     pub fn lend(&mut self) -> Result<Option<Lent>> {
         self.reader.lend().map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::takes_memory`].
+    pub fn takes_memory(&self) -> bool {
+        self.reader.takes_memory()
+    }
+
+    /// As [`Reader::prepare`].
+    ///
+    /// # Errors
+    /// As [`Reader::prepare`].
+    pub fn prepare(&mut self, device: &Device, kinds: &[AllocatorKind]) -> Result<()> {
+        self.reader.prepare(device, kinds).map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::is_live`].
+    pub fn is_live(&self) -> bool {
+        self.reader.is_live()
+    }
+
+    /// As [`Reader::begin`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn begin(&mut self) -> Result<()> {
+        self.reader.begin().map_err(|error| error.in_context(format!("source \"{}\"", self.name)))
+    }
+
+    /// As [`Reader::stamp`].
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.reader.stamp()
+    }
+
+    /// As [`Reader::ended`].
+    pub fn ended(&self) -> Option<String> {
+        self.reader.ended()
     }
 
     /// As [`Reader::copies`].

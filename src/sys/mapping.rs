@@ -48,6 +48,32 @@ impl Mapping {
         }
     }
 
+    /// Copies `bytes` to `at`; `None` where they do not fit, or the mapping is read-only.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Option<()> {
+        let at = usize::try_from(at).ok()?;
+        if !self.writable || at.checked_add(bytes.len())? > self.len_bytes {
+            return None;
+        }
+        // SAFETY: the range was checked; `bytes` is not of this mapping, of which nobody has a slice who calls this.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr().add(at), bytes.len()) };
+        Some(())
+    }
+
+    /// Copies `length_bytes` from `at` behind what `into` has; `None` where the mapping ends before.
+    pub fn read(&self, at: u64, length_bytes: u64, into: &mut Vec<u8>) -> Option<()> {
+        let (at, length) = (usize::try_from(at).ok()?, usize::try_from(length_bytes).ok()?);
+        if at.checked_add(length)? > self.len_bytes {
+            return None;
+        }
+        into.reserve(length);
+        // SAFETY: the range was checked, as many bytes were reserved, and they are set by the copy.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.start.as_ptr().add(at), into.as_mut_ptr().add(into.len()), length);
+            into.set_len(into.len() + length);
+        }
+        Some(())
+    }
+
     /// Length in bytes.
     pub fn len_bytes(&self) -> usize {
         self.len_bytes

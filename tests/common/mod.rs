@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod bt;
+pub mod documented;
 pub mod draw;
 pub mod files;
 pub mod pattern;
@@ -82,4 +83,20 @@ pub fn acquire(pool: &Pool) -> Buffer {
         assert!(since.elapsed() < Duration::from_secs(60), "no buffer came back");
         std::thread::sleep(Duration::from_micros(200));
     }
+}
+
+/// The machine's cameras, for as long as the file is open: a device streams for one at a time, and tests run side by side.
+pub fn cameras() -> std::fs::File {
+    locked("darkframe-cameras.lock")
+}
+
+/// The machine's screens, likewise: a card has one master.
+pub fn screens() -> std::fs::File {
+    locked("darkframe-screens.lock")
+}
+
+fn locked(name: &str) -> std::fs::File {
+    let file = std::fs::File::create(std::env::temp_dir().join(name)).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    file
 }

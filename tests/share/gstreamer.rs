@@ -223,6 +223,56 @@ fn passed_on(pool: &Pool, frames: u64) {
     succeeds(child);
 }
 
+/// 10,000 dma-bufs that GStreamer hands on to a run: imported once each and sampled where they lie, every picture to the byte.
+#[test]
+fn gstreamer_feeds_a_run_that_samples_where_they_lie() {
+    let _alone = alone();
+    if !has_unixfd() {
+        return;
+    }
+    let size = Size::new(64, 5);
+    let Some(pool) = dma_bufs(Fourcc::ABGR8888, size, 8) else { return };
+    let folder = super::pipeline::folder("fed");
+    let (there, to) = socket("fed-to");
+    let server = Server::bind(&to, lossless()).unwrap();
+    let child = launch(&format!(
+        "unixfdsrc socket-path={} ! unixfdsink socket-path={}/s sync=false wait-for-connection=true",
+        there.display(),
+        folder.display()
+    ));
+    let text = format!(
+        "[source.in]\nkind = \"unixfd\"\nsocket = \"{}/s\"\nreconnect = true\n[sink.out]\ninput = \"in\"\nfile = \"out.rgba\"\n",
+        folder.display()
+    );
+    let mut command = super::pipeline::darkframe(&folder, &text);
+    let run = command.args(["--report", "report.json"]).spawn().unwrap();
+    server.wait_for_clients(1, LONG).unwrap();
+    for number in 0..FRAMES {
+        let sent = server.send(numbered(acquire(&pool), number)).unwrap();
+        assert_eq!(sent.clients, 1, "{:?}", server.departures());
+    }
+    assert!(server.finish(6 * LONG), "everything came back");
+    succeeds(child);
+    super::pipeline::ok(run.wait_with_output().unwrap());
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+    let source = &report["sources"][0];
+    println!("fed by GStreamer: {} {} {} imports", source["path"], source["reason"], source["imports"]);
+    if common::demanded("zero-copy") {
+        assert_eq!(source["path"], "zero-copy", "{source}");
+        assert!(source["imports"].as_u64().unwrap() <= 8, "{source}");
+    }
+    let file = std::fs::read(folder.join("out.rgba")).unwrap();
+    let frame_bytes = size.pixels() as usize * 4;
+    assert_eq!(file.len(), FRAMES as usize * frame_bytes);
+    for (number, frame) in file.chunks(frame_bytes).enumerate() {
+        let expected = (0..size.height)
+            .flat_map(|row| (0..size.width as usize * 4).map(move |column| byte(number as u64, 0, row, column)));
+        assert!(frame.iter().copied().eq(expected), "frame {number}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// GStreamer as a camera: the frames of a file, converted, because unixfdsink takes only memory that it gave itself.
 pub fn camera(file: &std::path::Path, from: &str, to: &str, size: Size) -> String {
     let (file, Size { width, height }) = (file.display(), size);
@@ -285,10 +335,11 @@ fn gstreamer_gives_every_frame() {
                 fds = [common::open_fds(), fds_of(&child)];
             }
         }
-        // As many memories are remembered; GStreamer makes more when its frames wait.
+        // As many memories are remembered. GStreamer makes more of its own where its frames wait, on a loaded machine now and
+        // then 37; what leaks does so with every frame.
         let now = [common::open_fds(), fds_of(&child)];
         assert!(
-            now[0] <= fds[0] + 32 && now[1] <= fds[1] + 32,
+            now[0] <= fds[0] + 32 && now[1] <= fds[1] + (frames as usize / 100).max(32),
             "ours and theirs: {fds:?} fds at frame 50, {now:?} at the end"
         );
         std::fs::remove_file(&file).unwrap();

@@ -401,6 +401,9 @@ fn bad_servers_are_refused_in_words() {
         let mut past = Bad::good();
         past.video.planes[1].offset_bytes = 1 << 33;
         refuse(CAPS, &past.frame(), &[good.as_fd()], "its memory at byte 1536");
+        // The memory is as large as its file, and the message says less.
+        let less = Bad { size_bytes: BYTES - 1, ..Bad::good() }.frame();
+        refuse(CAPS, &less, &[good.as_fd()], "plane 1 ends at byte 1536, its memory at byte 1535");
         let huge = Bad { size_bytes: u64::MAX, ..past }.frame();
         refuse(CAPS, &huge, &[good.as_fd()], "plane 1");
         let other = CAPS.replace("64", "128");

@@ -76,6 +76,44 @@ fn releases_in_any_order() {
     assert!(server.departures().is_empty());
 }
 
+/// Memory whose fds come again is what it was the first time: one import, one mapping, one fd, through 300 frames; the fds
+/// that came with later frames are closed.
+#[test]
+fn memory_that_comes_again_is_imported_once() {
+    let _alone = alone();
+    let (_, address) = socket("imports");
+    let server = Server::bind(&address, server::Options { max_in_flight: 3, ..lossless() }).unwrap();
+    let mut client = Client::connect(&address, client::Options::default()).unwrap();
+    server.wait_for_clients(1, LONG).unwrap();
+    let pool = pool(Fourcc::NV12, Size::new(30, 14), 3);
+    let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let (mut known, mut held, mut before) = (Vec::new(), std::collections::VecDeque::new(), (0, 0));
+    for number in 0..300 {
+        server.send(numbered(acquire(&pool), number)).unwrap();
+        let received = next(&mut client);
+        check(&received.frame.buffer, number);
+        let buffer = &received.frame.buffer;
+        let id = buffer.ids().next().unwrap();
+        let place = (buffer.map(Access::Read).unwrap().row(0, 0).as_ptr() as usize, buffer.plane_fd(0).as_raw_fd());
+        match known.iter().find(|(known, _)| *known == id) {
+            None => known.push((id, place)),
+            Some((_, first)) => assert_eq!(*first, place, "frame {number}: imported again"),
+        }
+        // Two are held, so that all three go round.
+        held.push_back(received);
+        if held.len() > 2 {
+            held.pop_front();
+        }
+        if number == 20 {
+            before = (common::open_fds(), mappings());
+        }
+    }
+    assert_eq!(known.len(), 3, "memories that were seen");
+    // A frame that is being sent or received has two fds more.
+    let after = (common::open_fds(), mappings());
+    assert!(after.0 <= before.0 + 2 && after.1 <= before.1 + 2, "fds and mappings: {before:?} became {after:?}");
+}
+
 /// A client that comes late gets caps first, and frames from then on; colours, times and rates arrive.
 #[test]
 fn late_joiners_and_what_is_said_of_frames() {

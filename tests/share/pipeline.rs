@@ -95,6 +95,118 @@ fn a_killed_producer_ends_a_run_cleanly() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A build without PipeWire says so, at the key.
+#[cfg(not(feature = "pipewire"))]
+#[test]
+fn a_build_without_pipewire_says_so() {
+    let folder = folder("no-pipewire");
+    for text in [
+        format!("{PATTERN}[sink.out]\ninput = \"test\"\nkind = \"pipewire\"\n"),
+        "[source.in]\nkind = \"pipewire\"\n[sink.out]\ninput = \"in\"\nkind = \"null\"\n".into(),
+    ] {
+        let output = darkframe(&folder, &text).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains("this build has no PipeWire"), "{error}");
+        assert!(error.contains("cargo feature pipewire"), "{error}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A producer that accepts and says nothing is waited for as long as `patience` says.
+#[test]
+fn patience_ends() {
+    let folder = folder("patience");
+    let _silent = std::os::unix::net::UnixListener::bind(folder.join("s")).unwrap();
+    let text = format!(
+        "[source.in]\nkind = \"unixfd\"\nsocket = \"{}/s\"\npatience = 0.25\n[sink.out]\ninput = \"in\"\nkind = \"null\"\n",
+        folder.display()
+    );
+    let output = darkframe(&folder, &text).output().unwrap();
+    let error: Vec<String> = String::from_utf8_lossy(&output.stderr).split_whitespace().map(str::to_owned).collect();
+    let error = error.join(" ").replace("│ ", "");
+    assert!(!output.status.success() && error.contains("after 250ms"), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The first frames are dma-bufs, which the run imports; later ones lie in memory files: it goes on with copies, and says so
+/// once. With `require = "zero-copy"` it ends.
+#[test]
+fn later_memory_that_is_not_imported_is_copied() {
+    let _alone = alone();
+    let size = Size::new(64, 48);
+    let device = Device::open(&Board::detect().unwrap_or_else(|_| Board::generic())).unwrap();
+    // What older Mesa maps through its node comes first.
+    let kinds = [AllocatorKind::Dumb, AllocatorKind::Udmabuf, AllocatorKind::DmaHeap];
+    let pool_of = |kind: AllocatorKind| {
+        let mut request = Request::new(size, Fourcc::ABGR8888).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(kind);
+        request.constraints.stride_align_bytes = 256;
+        device.allocate(&request).map(|_| Pool::new(&device, request, 4))
+    };
+    let found =
+        kinds.into_iter().map(pool_of).find_map(Result::ok).ok_or_else(|| {
+            darkframe::error::Error::unsupported("dma-buf", "no allocator of this machine makes dma-bufs")
+        });
+    let Some(imported) = common::or_skip("dma-buf", found) else { return };
+    let files = pool_of(AllocatorKind::Memfd).unwrap();
+    for require in ["", "require = \"zero-copy\"\n"] {
+        let folder = folder("later");
+        // In an emulated machine the first frame takes its time.
+        let patient = server::Options { patience: 6 * LONG, ..lossless() };
+        let server = Server::bind(&Address::Path(folder.join("s")), patient).unwrap();
+        let text = format!(
+            "{require}[source.in]\nkind = \"unixfd\"\nsocket = \"{}/s\"\n[sink.out]\ninput = \"in\"\nfile = \"out.rgba\"\n",
+            folder.display()
+        );
+        let mut command = darkframe(&folder, &text);
+        let run = command.args(["--report", "report.json"]).spawn().unwrap();
+        server.wait_for_clients(1, 6 * LONG).unwrap();
+        for number in 0..10 {
+            let pool = if number < 5 { &imported } else { &files };
+            server.send(numbered(acquire(pool), number)).unwrap();
+        }
+        server.finish(6 * LONG);
+        let output = run.wait_with_output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        // The report wraps lines.
+        let said = said.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        if said.contains("would be copied") && !common::demanded("zero-copy") {
+            println!("SKIP later memory: {said}");
+            return;
+        }
+        if !require.is_empty() {
+            assert!(!output.status.success() && said.contains("memory file"), "{said}");
+            std::fs::remove_dir_all(&folder).unwrap();
+            continue;
+        }
+        assert!(output.status.success(), "{said}");
+        let file = std::fs::read(folder.join("out.rgba")).unwrap();
+        assert_eq!(file.len() as u64, 10 * size.pixels() * 4);
+        for (number, frame) in file.chunks(size.pixels() as usize * 4).enumerate() {
+            for (at, got) in frame.iter().enumerate() {
+                let (row, column) = (at / (size.width as usize * 4), at % (size.width as usize * 4));
+                assert_eq!(
+                    *got,
+                    byte(number as u64, 0, row as u32, column),
+                    "frame {number}, row {row}, byte {column}"
+                );
+            }
+        }
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+        let source = &report["sources"][0];
+        println!("later memory: {} {}", source["path"], source["reason"]);
+        let reason = source["reason"].as_str().unwrap_or_default();
+        assert_eq!(source["path"], "copy");
+        // Where not even the first could be imported, there was nothing to go on from.
+        if common::demanded("zero-copy") || reason.contains("from frame") {
+            assert!(reason.contains("from frame 5 on") && reason.contains("memory file"), "{reason}");
+            assert_eq!(said.matches("copied from here on").count(), 1, "{said}");
+            assert!(source["imports"].as_u64().unwrap() >= 1, "{source}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
 /// Keys that do not fit together, with their place.
 #[test]
 fn wrong_keys_have_a_place() {
@@ -110,6 +222,17 @@ fn wrong_keys_have_a_place() {
         (sink("kind = \"unixfd\"\nsocket = \"@x\"\nwait-for = 5"), "at most 4 clients"),
         (sink("kind = \"unixfd\"\nsocket = \"@x\"\nfile = \"x\""), "writes no file"),
         (sink("file = \"x.png\"\nsocket = \"@x\""), "this key is for kind"),
+        (sink("file = \"x.png\"\nnode = \"x\""), "this key is for kind = \"pipewire\""),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\nnode = \"x\""), "this key is for kind = \"pipewire\""),
+        (sink("kind = \"unixfd\"\nsocket = \"@x\"\npatience = 0"), "more than 0"),
+        (
+            "[source.in]\nfile = \"x.png\"\npatience = 1\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(),
+            "this key is for kind = \"unixfd\"",
+        ),
+        (
+            "[source.in]\nkind = \"unixfd\"\nsocket = \"@x\"\npatience = -1\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(),
+            "more than 0",
+        ),
         ("[source.in]\nkind = \"unixfd\"\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(), "source.in.socket: missing"),
         (
             "[source.in]\nkind = \"unixfd\"\nsocket = \"/nowhere/x\"\n[sink.o]\ninput = \"in\"\nkind = \"null\"".into(),

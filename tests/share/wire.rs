@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use crate::bodies;
 
 const SEEDS: [&[u8]; 3] = [
-    include_bytes!("../../fuzz/seeds/rgba.bin"),
-    include_bytes!("../../fuzz/seeds/nv12-crop.bin"),
-    include_bytes!("../../fuzz/seeds/i420.bin"),
+    include_bytes!("../../fuzz/seeds/unixfd/rgba.bin"),
+    include_bytes!("../../fuzz/seeds/unixfd/nv12-crop.bin"),
+    include_bytes!("../../fuzz/seeds/unixfd/i420.bin"),
 ];
-const AUDIO: &[u8] = include_bytes!("../../fuzz/seeds/audio.bin");
+const AUDIO: &[u8] = include_bytes!("../../fuzz/seeds/unixfd/audio.bin");
 
 fn read(mut stream: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();

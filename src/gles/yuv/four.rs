@@ -125,7 +125,7 @@ fn texel(recipe: &Recipe, name: &str) -> String {
 }
 
 /// GLSL that makes `NAME()` mean pixel `index` (0 to 3) of the four that were read.
-pub fn take(name: &str, index: usize) -> String {
+pub(super) fn take(name: &str, index: usize) -> String {
     let part = ["r", "g", "b", "a"][index];
     format!("df_take_{name}(df_y_{name}.{part}, df_cb_{name}.{part}, df_cr_{name}.{part});")
 }

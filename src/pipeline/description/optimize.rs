@@ -21,7 +21,8 @@ pub enum Step {
     Precision,
     /// Passes that are never needed at the same time share a texture.
     Reuse,
-    /// Where the CPU draws, four pixels are made at once from sources with subsampled chroma.
+    /// Where the CPU draws, four pixels are made at once where that saves reads: of subsampled chroma, and of pixels beside
+    /// the own one.
     FourWide,
     /// Where the CPU draws, uniforms that nothing can change are constants for the compiler.
     Constants,
@@ -54,7 +55,9 @@ impl Step {
             Self::Nearest => "where the CPU draws, inputs that are read whole pixels away are read without a filter",
             Self::Precision => "where the CPU draws, `mediump` and `lowp` mean `highp`",
             Self::Reuse => "passes that are never needed at the same time share a texture",
-            Self::FourWide => "where the CPU draws, four pixels of a source with subsampled chroma are made at once",
+            Self::FourWide => {
+                "where the CPU draws, four pixels are made at once where they share reads: of subsampled chroma, or of pixels at known places beside their own"
+            }
             Self::Constants => {
                 "where the CPU draws, sizes and uniforms that no parameter can change are constants for the compiler"
             }

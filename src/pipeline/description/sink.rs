@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ColorKeys, Spanned};
+use crate::v4l2::Value as Control;
+
+use super::{ColorKeys, Named, Spanned};
 
 /// Where pictures go.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +23,8 @@ pub struct Sink {
     /// What is written. Default: by the file's extension.
     pub kind: Option<Spanned<SinkKind>>,
     /// `unixfd`: where frames are served, a path (relative to the current directory) or `@name` for an abstract name.
+    /// `pipewire`: the daemon's, by name or path. Default: `unixfd` needs it; `pipewire`: that of the variable
+    /// `PIPEWIRE_REMOTE`, else `pipewire-0`.
     pub socket: Option<Spanned<String>>,
     /// `unixfd`: permission bits of the socket's file. Default: 0o600, this user alone.
     pub mode: Option<Spanned<u32>>,
@@ -30,12 +34,18 @@ pub struct Sink {
     /// Default: whoever `mode` lets in; for abstract names this user and root.
     #[serde(default)]
     pub allow: Vec<Spanned<String>>,
-    /// `unixfd`: frames that one client may hold or have coming, 1 to 64; `when-full` says what happens beyond. `"block"`
-    /// lets a client go that releases nothing for ten seconds. Unit: frames. Default: 2.
+    /// `pipewire`: the name of the node that others link to. Default: `darkframe.` and the sink's name.
+    pub node: Option<Spanned<String>>,
+    /// `unixfd`: frames that one client may hold or have coming; `pipewire`: all consumers together. 1 to 64, each is a
+    /// buffer more, for `pipewire` two; `when-full` says what happens beyond. Unit: frames. Default: `unixfd` 2, `pipewire` 4.
     pub max_in_flight: Option<Spanned<u64>>,
+    /// `unixfd`, `pipewire`: how long `when-full = "block"` waits for one that gives nothing back: then `unixfd` lets the
+    /// client go, and `pipewire`, which cannot, drops frames until something comes back. Unit: seconds. Default: 10.
+    pub patience: Option<Spanned<f64>>,
     /// `unixfd`: clients at one time, 1 to 64; each may hold `max-in-flight` buffers. Default: 4.
     pub max_clients: Option<Spanned<u64>>,
-    /// `unixfd`: the first frame waits for so many clients, for a minute at most. Default: it waits for none.
+    /// `unixfd`: the first frame waits for so many clients, for a minute at most; `pipewire`: 1 is anybody.
+    /// Default: it waits for none.
     pub wait_for: Option<Spanned<u64>>,
     /// Takes frames 0, N, 2N, … Unit: frames. Default: 1.
     pub every: Option<Spanned<u64>>,
@@ -45,6 +55,28 @@ pub struct Sink {
     pub when_full: Option<Spanned<WhenFull>>,
     /// How many pictures may wait for this sink, 1 to 64; each holds a buffer. Unit: pictures. Default: 3.
     pub queue: Option<Spanned<u64>>,
+    /// `v4l2`, `v4l2-encoder`: the device, a path (`"/dev/video1"`) or its driver's, card's or bus's name (`"vicodec"`); of
+    /// encoders also `"allegro-dvt"`, `"bcm2835-codec"`, `"hantro"`, `"mtk-vcodec"`, `"rkvenc"`, `"wave5"`.
+    /// `kms`: the card, a path (`"/dev/dri/card0"`) or its driver's name. Default: the first that suits, of encoders
+    /// those of the board file (`encode.nodes`) first.
+    pub device: Option<Spanned<String>>,
+    /// `kms`: the connector, as `"HDMI-A-1"`. Default: the first with a screen.
+    pub connector: Option<Spanned<String>>,
+    /// `v4l2`: which of the device's outputs, by name or number. Default: as it is.
+    pub output: Option<Spanned<String>>,
+    /// `v4l2-encoder`: what is made, `"h264"`, `"hevc"`, `"vp8"`, `"vp9"`, `"av1"`, `"mpeg2"`, `"mpeg4"`, `"h263"`, `"mjpeg"`,
+    /// `"jpeg"` or `"fwht"`. MP4 files carry `"h264"` and `"hevc"`, Matroska files `"vp8"`, `"vp9"` and `"mjpeg"` too, WebM
+    /// files `"vp8"` and `"vp9"`. Default: the device's first that the file carries.
+    pub codec: Option<Spanned<String>>,
+    /// `v4l2-encoder`: the stream's bits a second (control `video_bitrate`). Unit: bit/s. Default: the device's.
+    pub bitrate: Option<Spanned<u64>>,
+    /// `v4l2-encoder`: pictures from one that is coded by itself to the next (control `video_gop_size`). Unit: pictures.
+    /// Default: the device's.
+    pub gop: Option<Spanned<u64>>,
+    /// `v4l2`, `v4l2-encoder`: controls that are set before the first picture, by the names that `v4l2-ctl -L` shows:
+    /// `{ h264_profile = "High" }`. Default: as they are.
+    #[serde(default)]
+    pub controls: Named<Spanned<Control>>,
     /// JPEG: 1 (small) to 100 (close to the picture). Default: 90.
     pub quality: Option<Spanned<u64>>,
     /// y4m: matrix, range and siting of the file. Default: BT.601 up to 720x576, else BT.709; limited; left.
@@ -71,6 +103,16 @@ pub enum SinkKind {
     Null,
     /// Frames for other processes, over `socket`: GStreamer's `unixfdsrc` and this command's source take them.
     Unixfd,
+    /// Pictures for a video output, a Video4Linux device; they are shown at its own rate.
+    V4l2,
+    /// A stream in `file`, made by a Video4Linux encoder: in MP4 (`.mp4`, `.m4v`), Matroska (`.mkv`) or WebM (`.webm`) with
+    /// the pictures' times (cargo feature `mux`), else as it is.
+    V4l2Encoder,
+    /// A screen, by atomic modesetting: one picture per refresh, without tearing; what was shown before comes back.
+    Kms,
+    /// Frames for other processes, as a node of PipeWire (class `Video/Source`) that they link to. In builds with the cargo
+    /// feature `pipewire`.
+    Pipewire,
 }
 
 /// What happens with a picture that comes while a sink is busy and its queue is full.

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use crate::format::Fourcc;
 use crate::layout::Size;
+use crate::v4l2::Value as Control;
 
-use super::{ColorKeys, FrameRange, Numbers, Rate, Rgba, Spanned, Text};
+use super::{ColorKeys, FrameRange, Named, Numbers, Rate, Rgba, Spanned, Text};
 
 /// Where pictures come from.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,21 +26,49 @@ pub struct Source {
     /// What the file is. Default: by its extension.
     pub kind: Option<Spanned<SourceKind>>,
     /// `unixfd`: the producer's socket, a path (relative to the current directory) or `@name` for an abstract name.
+    /// `pipewire`: the daemon's, by name or path. Default: `unixfd` needs it; `pipewire`: that of the variable
+    /// `PIPEWIRE_REMOTE`, else `pipewire-0`.
     pub socket: Option<Spanned<String>>,
-    /// `unixfd`: waits for a producer that is not there yet, and again where one goes away without saying that its stream
-    /// ends.
+    /// `pipewire`: the node to take frames from, by name or number, for the session manager, which links it. Default:
+    /// whatever is linked to this one, `darkframe.` and the source's name.
+    pub node: Option<Spanned<String>>,
+    /// `unixfd`, `pipewire`: how long the producer has to say what its frames are. Unit: seconds. Default: 10; with
+    /// `reconnect` no limit.
+    pub patience: Option<Spanned<f64>>,
+    /// `unixfd`, `pipewire`: waits for a producer that is not there yet, and again where one goes away without saying that
+    /// its stream ends.
     #[serde(default)]
     pub reconnect: bool,
     /// `unixfd`: who may be the producer, as `"user:NAME"` or `"group:NAME"` (a primary group), numbers too.
     /// Default: anyone; for abstract names this user and root.
     #[serde(default)]
     pub allow: Vec<Spanned<String>>,
+    /// `v4l2`, `v4l2-decoder`: the device, a path (`"/dev/video0"`) or its driver's, card's or bus's name (`"vivid"`,
+    /// `"platform:vivid-000"`). Default: the first that suits.
+    pub device: Option<Spanned<String>>,
+    /// `v4l2`: which of the device's inputs, by name or number. Default: as it is.
+    pub input: Option<Spanned<String>>,
+    /// `v4l2-decoder`: what the stream is, `"h264"`, `"hevc"`, `"vp8"`, `"vp9"`, `"av1"`, `"mpeg2"`, `"mpeg4"`, `"h263"`,
+    /// `"mjpeg"`, `"jpeg"` or `"fwht"`. Default: by the file's extension.
+    pub codec: Option<Spanned<String>>,
+    /// `v4l2`, `v4l2-decoder`: whose memory the device fills. Default: `"export"`.
+    pub io: Option<Spanned<Io>>,
+    /// `v4l2`: how many pictures the device and the run have between them, 2 to 32; it may want more. Unit: pictures.
+    /// Default: 6.
+    pub buffers: Option<Spanned<u64>>,
+    /// `v4l2`: after so long without a picture the stream is over; what came before is kept. Unit: s. Default: 5.
+    pub timeout: Option<Spanned<f64>>,
+    /// `v4l2`: controls that are set before the first picture, by the names that `v4l2-ctl -L` shows:
+    /// `{ brightness = 128, test_pattern = "100% Colorbar" }`. Default: as they are.
+    #[serde(default)]
+    pub controls: Named<Spanned<Control>>,
     /// A picture that is computed, instead of a file.
     pub pattern: Option<Spanned<Pattern>>,
-    /// Size of a raw file's or a pattern's pictures; images are scaled to it (Lanczos, by the CPU). Unit: pixels.
-    /// Default: patterns 1280x720; raw files need it; images keep theirs, which must be one size.
+    /// Size of a raw file's, a pattern's or a device's pictures; images are scaled to it (Lanczos, by the CPU).
+    /// Unit: pixels. Default: patterns 1280x720; raw files need it; images keep theirs, which must be one size; devices
+    /// theirs.
     pub size: Option<Spanned<Text<Size>>>,
-    /// Raw files: format of the pictures. Default: raw files need it.
+    /// Raw files and devices: format of the pictures. Default: raw files need it; devices give what they are set to.
     pub format: Option<Spanned<Text<Fourcc>>>,
     /// Images with `size`: how a picture of other proportions gets there. Default: `"contain"`.
     pub fit: Option<Spanned<Fit>>,
@@ -50,7 +79,7 @@ pub struct Source {
     /// Images: what is done with an embedded colour profile (ICC) of RGB pixels; those of grey and CMYK are not used.
     /// Default: `"srgb"`.
     pub profile: Option<Spanned<Profile>>,
-    /// Frames per second. Unit: frames/s. Default: the file's; patterns 25.
+    /// Frames per second; of devices it is set. Unit: frames/s. Default: the file's or device's; patterns 25.
     pub rate: Option<Text<Rate>>,
     /// When pictures are handed on. Default: `"free"`.
     pub pace: Option<Spanned<Pace>>,
@@ -171,6 +200,12 @@ pub enum SourceKind {
     Cube,
     /// Frames from another process, over `socket`, as GStreamer's `unixfdsink` and this command's sink send them.
     Unixfd,
+    /// Frames from a node of PipeWire: a camera, a screen, another pipeline. In builds with the cargo feature `pipewire`.
+    Pipewire,
+    /// Pictures of a camera or grabber, a Video4Linux device.
+    V4l2,
+    /// Pictures that a Video4Linux decoder makes of an elementary stream.
+    V4l2Decoder,
 }
 
 /// A picture that is computed.
@@ -190,4 +225,16 @@ pub enum Pattern {
     Noise,
     /// The frame's number in large digits.
     Counter,
+}
+
+/// Whose memory a device fills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Io {
+    /// The device's own, lent as dma-bufs (`VIDIOC_EXPBUF`).
+    #[default]
+    Export,
+    /// Memory that the GPU is known to read, given to the device as dma-bufs (`V4L2_MEMORY_DMABUF`).
+    Import,
 }

@@ -36,8 +36,8 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::description::Description;
-    use super::super::super::plan::Plan;
+    use crate::pipeline::description::Description;
+    use crate::pipeline::plan::Plan;
 
     /// A pipeline with a model says at its key what is missing, and how to have it.
     #[test]

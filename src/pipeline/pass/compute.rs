@@ -8,13 +8,12 @@
 
 use std::fmt::Write as _;
 
-use super::{BUILT_IN, Moment, Pass, PassInput, Sampling};
-use crate::color::Color;
+use super::{BUILT_IN, Moment, Pass, PassInput};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::gles::compute::{self, ComputeSource};
 use crate::gles::program::Uniform;
-use crate::gles::{self, Framebuffer, Gl, InputBinding, Program, ShaderVersion, Texture};
+use crate::gles::{self, Framebuffer, Gl, Program, ShaderVersion, Texture};
 use crate::layout::Size;
 use crate::pipeline::description::{Optimize, Step};
 use crate::pipeline::parameters::ParameterSet;
@@ -178,13 +177,6 @@ impl ComputePass {
 
 fn make_aside(gl: &Gl, name: &str, (size, fourcc): (Size, Fourcc), optimize: Optimize) -> Result<(Framebuffer, Pass)> {
     let framebuffer = Framebuffer::new(gl, Texture::storage(gl, size, fourcc)?)?;
-    let picture = PassInput {
-        name: "picture".into(),
-        binding: InputBinding::Rgb { swizzle: "rgba".into() },
-        color: Color::SRGB,
-        size,
-        samplings: vec![Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge }],
-        convert: None,
-    };
+    let picture = PassInput::picture(size);
     Ok((framebuffer, Pass::new(gl, name, None, vec![picture], (size, fourcc), &[], optimize)?))
 }

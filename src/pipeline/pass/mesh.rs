@@ -13,15 +13,14 @@ use std::sync::Arc;
 use glam::{DMat3, DMat4};
 use image::imageops::{self, FilterType};
 
-use super::{Moment, Pass, PassInput, Sampling};
-use crate::color::Color;
+use super::{Moment, Pass, PassInput};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::gles::program::{POSITION, UV, Uniform};
 use crate::gles::yuv::{VertexText, glsl_vertex_of};
 use crate::gles::{
-    self, Attribute, DepthTarget, Framebuffer, Geometry, Gl, InputBinding, Program, ProgramSource, ShaderVersion,
-    Sides, Surface, Texture, TextureOptions,
+    self, Attribute, DepthTarget, Framebuffer, Geometry, Gl, Program, ProgramSource, ShaderVersion, Sides, Surface,
+    Texture, TextureOptions,
 };
 use crate::layout::Size;
 use crate::pipeline::description::{MeshKeys, Samples};
@@ -255,14 +254,7 @@ impl MeshPass {
     ) -> Result<(Framebuffer, Pass)> {
         let framebuffer =
             Framebuffer::new(gl, Texture::new(gl, size, &TextureOptions { fourcc, ..TextureOptions::default() })?)?;
-        let picture = PassInput {
-            name: "picture".into(),
-            binding: InputBinding::Rgb { swizzle: "rgba".into() },
-            color: Color::SRGB,
-            size,
-            samplings: vec![Sampling { filter: gles::Filter::Nearest, wrap: gles::Wrap::ClampToEdge }],
-            convert: None,
-        };
+        let picture = PassInput::picture(size);
         let shader = self.straightens.then(|| Shader::parse("straight.frag", STRAIGHT)).transpose()?;
         let pass = Pass::new(gl, name, shader.as_ref(), vec![picture], (size, fourcc), &[], optimize)?;
         Ok((framebuffer, pass))

@@ -4,11 +4,12 @@
 //! Not here: the decisions (`fuse`, `reuse`, `plan`).
 
 use crate::format::Fourcc;
-use crate::gles::yuv::views_of_four;
+use crate::gles::yuv::reads_of_four;
 use crate::pipeline::description::{Filter, Step};
 use crate::pipeline::graph::{Feed, Kind};
+use crate::pipeline::model::Model;
 
-use super::{Plan, Setting};
+use super::{ByFours, Plan, Setting};
 
 /// What is known of the driver.
 #[derive(Clone, Debug)]
@@ -24,6 +25,72 @@ pub struct Known {
 }
 
 impl Plan {
+    /// A model in words: file, triangles, draws.
+    fn describe_model(&self, model: &Model) -> String {
+        let file = model.files.first().map_or(String::new(), |file| file.display().to_string());
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (triangles, draws) = (model.triangles(), model.draw_count());
+        format!("{file}: {triangles} triangle{} in {draws} draw{}", plural(triangles), plural(draws))
+    }
+
+    /// A compute shader in words: file, groups; `None` for other passes.
+    fn describe_compute(&self, pass: usize) -> Option<String> {
+        let keys = self.computes.get(&self.graph.passes[pass].name)?;
+        let [x, y] = keys.local_size;
+        let size = self.sizes[pass];
+        let [across, down] = keys.groups.unwrap_or([size.width.div_ceil(x), size.height.div_ceil(y)]);
+        let file = keys.file.get_ref().display();
+        Some(format!("runs {file} in {across}x{down} work groups of {x}x{y} invocations"))
+    }
+
+    /// What would be done, one line per part.
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (info, name) in self.infos.iter().zip(&self.graph.sources) {
+            let count = match (info.still, info.frames) {
+                (true, _) => "one picture".into(),
+                (_, Some(frames)) => format!("{frames} frames"),
+                (_, None) => "no end".into(),
+            };
+            let rate = info.rate.map_or(String::new(), |rate| format!(", {rate} frames/s"));
+            lines.push(format!("source {name}: {} {}, {count}{rate}", info.fourcc, info.size));
+        }
+        for (index, pass) in self.graph.passes.iter().enumerate() {
+            let named = |feed: &Feed| match feed {
+                Feed::Previous(_) => format!("{} of the frame before", self.graph.name(*feed)),
+                _ => self.graph.name(*feed).to_owned(),
+            };
+            let inputs: Vec<String> = pass.inputs.iter().map(|(_, feed)| named(feed)).collect();
+            let from = if inputs.is_empty() { String::new() } else { format!(" from {}", inputs.join(", ")) };
+            let how = if self.four_wide[index] { "; four pixels a fragment where the CPU draws" } else { "" };
+            let drawn = match self.models.get(&pass.name) {
+                Some(model) => format!("; draws {}", self.describe_model(model)),
+                None => self.describe_compute(index).map_or(String::new(), |words| format!("; {words}")),
+            };
+            let times = if pass.repeat > 1 { format!(", {} times", pass.repeat) } else { String::new() };
+            lines.push(format!("pass {}: {} {}{from}{times}{how}{drawn}", pass.name, pass.fourcc, self.sizes[index]));
+        }
+        for sink in &self.graph.sinks {
+            let file = match (&sink.plan.file, &sink.plan.share) {
+                (Some(file), _) => file.display().to_string(),
+                (None, Some(share)) => share.address().to_string(),
+                (None, None) => "nothing".into(),
+            };
+            let every =
+                if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };
+            lines.push(format!("sink {}: {} to {file}{every}", sink.plan.name, self.graph.passes[sink.pass].name));
+        }
+        lines.extend(self.parameters.describe());
+        if !self.graph.unused.is_empty() {
+            lines.push(format!("left out, as no sink needs them: {}", self.graph.unused.join(", ")));
+        }
+        lines.push(match self.end {
+            Some(end) => format!("frames {}..{end} at {} frames/s", self.start, self.rate),
+            None => format!("frames {}.. without end at {} frames/s", self.start, self.rate),
+        });
+        lines
+    }
+
     /// The plan and why it is so, one line per fact. Without a driver it says what depends on one.
     pub fn explain(&self, driver: Option<&Known>) -> Vec<String> {
         let mut lines = vec![
@@ -146,8 +213,11 @@ impl Plan {
     fn width(&self, pass: usize, driver: Option<&Known>) -> String {
         let offered = driver.map(|driver| driver.software && driver.es3 && driver.copies);
         match (self.four_wide[pass], offered) {
-            (true, Some(true)) => "four pixels a fragment: subsampled chroma is shared".into(),
-            (true, None) => "four pixels a fragment where the CPU draws with OpenGL ES 3 and pixels are copied".into(),
+            (true, Some(true)) => format!("four pixels a fragment: {}", self.what_is_shared(pass)),
+            (true, None) => format!(
+                "four pixels a fragment where the CPU draws with OpenGL ES 3 and pixels are copied: {}",
+                self.what_is_shared(pass)
+            ),
             (true, Some(false)) => {
                 "one pixel a fragment: four pay only where the CPU draws and pixels are copied".into()
             }
@@ -155,26 +225,43 @@ impl Plan {
         }
     }
 
-    fn why_one(&self, pass: usize) -> &'static str {
-        let node = &self.graph.passes[pass];
-        let is_subsampled = |feed: &Feed| match *feed {
-            Feed::Source(source) => views_of_four(self.infos[source].fourcc, self.infos[source].size).is_some(),
-            Feed::Pass(_) | Feed::Previous(_) => false,
+    /// What four pixels read together.
+    fn what_is_shared(&self, pass: usize) -> String {
+        let inputs = &self.graph.passes[pass].inputs;
+        let one = |(index, (name, feed)): (usize, &(String, Feed))| match self.by_fours(pass, index)? {
+            ByFours::Subsampled => Some(format!("subsampled chroma of {name} is shared")),
+            how @ ByFours::Beside(_) => {
+                let offsets = how.offsets();
+                let by_four = feed.pass().is_some_and(|pass| self.four_wide[pass]);
+                let (reads, alone) = (reads_of_four(&offsets, by_four), 4 * offsets.len());
+                (reads < alone).then(|| format!("{reads} reads of {name}, not {alone}"))
+            }
         };
+        let shared: Vec<String> = inputs.iter().enumerate().filter_map(one).collect();
+        // Such a pass is there for another one.
+        if shared.is_empty() { "as a pass that reads its picture".into() } else { shared.join("; ") }
+    }
+
+    fn why_one(&self, pass: usize) -> String {
+        let node = &self.graph.passes[pass];
+        let unknown = (0..node.inputs.len()).find(|input| self.by_fours(pass, *input).is_none());
         if node.kind == Kind::Mesh {
-            "it draws a model"
+            "it draws a model".into()
         } else if node.kind == Kind::Compute {
-            "it is a compute shader"
+            "it is a compute shader".into()
         } else if !self.optimize.has(Step::FourWide) {
-            "the step \"four-wide\" is off"
-        } else if node.inputs.is_empty() || !node.inputs.iter().all(|(_, feed)| is_subsampled(feed)) {
-            "not every input is a source of 8 bits with subsampled chroma, four columns wide"
-        } else if node.fourcc != Fourcc::ABGR8888 || !self.graph.sinks.iter().any(|sink| sink.pass == pass) {
-            "another pass reads its picture, or it is no ABGR8888"
-        } else if !self.stays_one_code(pass) {
-            "sums in another order may round otherwise, and a later part is steep"
+            "the step \"four-wide\" is off".into()
+        } else if node.fourcc != Fourcc::ABGR8888 || !self.sizes[pass].width.is_multiple_of(4) {
+            "its picture is no ABGR8888, or four does not divide its width".into()
+        } else if let Some(input) = unknown {
+            format!(
+                "of {} it is not known which whole pixels it reads, or its kind is not read so",
+                node.inputs[input].0
+            )
+        } else if self.rounds_otherwise(pass) {
+            "sums in another order may round otherwise, and a later part is steep".into()
         } else {
-            "it asks for other pixels than its own, or its source feeds others too"
+            "no reads would be shared, or a pass that reads its picture cannot be so".into()
         }
     }
 

@@ -6,8 +6,8 @@
 use crate::layout::Size;
 use crate::pipeline::graph::{Feed, Graph};
 
-/// For each pass the earlier pass whose texture it draws into.
-pub(super) fn reuse(graph: &Graph, sizes: &[Size]) -> Vec<Option<usize>> {
+/// For each pass the earlier pass whose texture it draws into. Texels of `four_wide` passes have four pixels.
+pub(super) fn reuse(graph: &Graph, sizes: &[Size], four_wide: &[bool]) -> Vec<Option<usize>> {
     let count = graph.passes.len();
     let mut last_reader: Vec<usize> = (0..count).collect();
     for (reader, pass) in graph.passes.iter().enumerate() {
@@ -25,7 +25,8 @@ pub(super) fn reuse(graph: &Graph, sizes: &[Size]) -> Vec<Option<usize>> {
     let mut holders: Vec<usize> = Vec::new();
     for pass in (0..count).filter(|pass| is_between(*pass)) {
         let fits = |holder: &usize| {
-            let same = sizes[*holder] == sizes[pass] && graph.passes[*holder].fourcc == graph.passes[pass].fourcc;
+            let same = sizes[*holder] == sizes[pass] && four_wide[*holder] == four_wide[pass];
+            let same = same && graph.passes[*holder].fourcc == graph.passes[pass].fourcc;
             // Read in this very pass, it is not free yet.
             same && last_reader[*holder] < pass
         };
@@ -63,6 +64,9 @@ mod tests {
         let sizes = vec![Size::new(8, 8); 7];
         // a is needed until d; b is free for d, a or c for e; another format and a sink's pass take nothing.
         let expected = [None, None, None, Some(1), Some(0), None, None];
-        assert_eq!(reuse(&graph, &sizes), expected);
+        assert_eq!(reuse(&graph, &sizes, &[false; 7]), expected);
+        // d is of another kind than b, and like a, which it reads; e may take b's.
+        let four_wide = [true, false, true, true, false, false, false];
+        assert_eq!(reuse(&graph, &sizes, &four_wide), [None, None, None, None, Some(1), None, None]);
     }
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use crate::buffer::Access;
+use crate::buffer::{Access, Buffer};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 
+use super::super::description::Description;
 use super::super::report::{Edge, Times};
 use super::super::sink::{Handover, Picture, Plan, Shape, Writer, Written};
 use super::feed::HANG;
@@ -28,15 +29,20 @@ pub(super) struct SinkThread<'scope> {
 }
 
 impl<'scope> SinkThread<'scope> {
-    /// Opens the sink on its own thread.
+    /// Opens the sink on its own thread. Its pictures come in `memories`.
     pub(super) fn start(
         scope: &'scope Scope<'scope, '_>,
         plan: Plan,
         pass: usize,
         (shape, delivered): (Shape, Fourcc),
+        memories: &[Buffer],
+        description: &Description,
     ) -> Result<Self> {
-        let mut writer =
-            plan.open(&shape, delivered).map_err(|error| error.in_context(format!("sink \"{}\"", plan.name)))?;
+        let opened = plan.open(&shape, delivered).and_then(|mut writer| {
+            writer.expect_memories(memories)?;
+            Ok(writer)
+        });
+        let mut writer = opened.map_err(|error| plan.explain(description, error))?;
         let (queue, pictures) = queue(plan.queue, plan.when_full);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = failed.clone();
@@ -108,7 +114,7 @@ pub(super) fn send(sinks: &[SinkThread<'_>], pass: usize, delivery: Delivery) ->
 
 fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mutex<Times>) -> Result<Written> {
     loop {
-        let Delivery { frame, lease, fence } = match pictures.next() {
+        let Delivery { frame, lease, fence, captured_ns } = match pictures.next() {
             Next::Picture(delivery) => delivery,
             Next::Finished => {
                 writer.end()?;
@@ -122,7 +128,7 @@ fn write_all(writer: &mut dyn Writer, pictures: &Receiver<Delivery>, work: &Mute
             let begun = std::time::Instant::now();
             let fence = fence.map(|fence| fence.try_clone()).transpose()?;
             let buffer = lease.buffer.clone();
-            writer.take(Handover { frame, buffer, fence, keep: Box::new(lease) })?;
+            writer.take(Handover { frame, buffer, fence, captured_ns, keep: Box::new(lease) })?;
             work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
             continue;
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::buffer::{Access, Buffer};
 use crate::color::Color;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding, Texture};
@@ -22,23 +22,22 @@ use super::super::frames::FrameSet;
 use super::super::report::{self, Edge, Times};
 use super::super::source::{Info, Lent, Opened, unpack};
 use super::lent::{self, Lending};
-use super::reading::{Reading, first_lent};
-use super::way::{Way, import_all, textures_way, upload_way, views_of};
+use super::reading::{Clock, Filled, Free, Reading, Stamped, first_lent};
+use super::way::{Way, import_all, readable_kinds, textures_way, upload_way, views_of};
 use super::{BUFFERS, Job};
 
 /// Work of the GPU that takes longer is a hang.
 pub(super) const HANG: Duration = Duration::from_secs(10);
 
-/// A buffer that may be filled again, behind the fence.
-pub(super) struct Free {
-    pub(super) slot: usize,
-    pub(super) fence: Option<Arc<Fence>>,
-}
-
-/// What the source's thread has for a frame.
-pub(super) enum Filled {
-    Slot(usize),
-    Lent(Lent),
+/// What a source has for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Its picture.
+    Frame,
+    /// Its picture, which shaders have to read in another way than those before: they are compiled anew.
+    Rebound,
+    /// Nothing more.
+    End,
 }
 
 /// The source's thread, and the textures that show what it reads.
@@ -52,6 +51,8 @@ pub(super) struct SourceFeed<'scope> {
     /// for a draw.
     textures: Vec<Vec<Texture>>,
     zero_copy: bool,
+    /// Nothing may be copied.
+    required: bool,
     /// Pictures come in memory of somebody else's.
     lending: Option<Lending>,
     /// Set in `textures` of the current frame.
@@ -59,7 +60,12 @@ pub(super) struct SourceFeed<'scope> {
     /// Buffer of the current frame, until it is given back.
     held: Option<usize>,
     seen: bool,
-    filled: Option<Receiver<Result<Filled>>>,
+    filled: Option<Receiver<Result<Stamped>>>,
+    /// When the current frame's picture was, where that is known.
+    captured_ns: Option<u64>,
+    /// Dropped at the first frame, after a word.
+    begin: Option<Sender<()>>,
+    clock: Arc<Mutex<Clock>>,
     free: Option<Sender<Free>>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
     /// Times of the thread.
@@ -85,6 +91,8 @@ impl<'scope> SourceFeed<'scope> {
         }
         let info = source.info().clone();
         gles::texture::check_size(gl, info.size).map_err(|error| error.in_context(source.name()))?;
+        let kinds = if source.takes_memory() { readable_kinds(gl, job, &info) } else { Vec::new() };
+        source.prepare(job.device, &kinds)?;
         let views = match four_wide.and_then(|_| yuv::views_of_four(info.fourcc, info.size)) {
             Some(views) => views,
             None => views_of(&info)?,
@@ -143,6 +151,11 @@ impl<'scope> SourceFeed<'scope> {
             let _ = free.send(Free { slot, fence: None });
         }
         let (work, late) = (Arc::default(), Arc::default());
+        let clock = Arc::default();
+        let (begin, begun) = match source.is_live() {
+            true => Some(channel()).unzip(),
+            false => (None, None),
+        };
         let pacer = source.pacer(rate);
         let late_here = Arc::clone(&late);
         let thread = Reading {
@@ -155,10 +168,13 @@ impl<'scope> SourceFeed<'scope> {
             frames,
             stop: job.stop,
             work: Arc::clone(&work),
+            clock: Arc::clone(&clock),
+            begun,
         };
         let thread = scope.spawn(move || thread.run(free_out, filled_in));
         Ok(Self {
             zero_copy,
+            required: job.require,
             lending,
             info,
             edge,
@@ -170,6 +186,9 @@ impl<'scope> SourceFeed<'scope> {
             held: None,
             seen: false,
             filled: Some(filled),
+            captured_ns: None,
+            begin,
+            clock,
             free: Some(free),
             thread: Some(thread),
             work,
@@ -177,22 +196,28 @@ impl<'scope> SourceFeed<'scope> {
         })
     }
 
-    /// Takes the picture of the next frame; `false` at the source's end.
-    pub(super) fn next(&mut self, gl: &Gl, frame: u64) -> Result<bool> {
+    /// Takes the picture of the next frame.
+    pub(super) fn next(&mut self, gl: &Gl, frame: u64) -> Result<Taken> {
         if self.info.still && self.seen {
-            return Ok(true);
+            return Ok(Taken::Frame);
         }
-        let Some(filled) = &self.filled else { return Ok(false) };
-        let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(false) };
-        let slot = match slot? {
+        if let Some(begin) = self.begin.take() {
+            // A thread that has ended has sent why.
+            let _ = begin.send(());
+        }
+        let Some(filled) = &self.filled else { return Ok(Taken::End) };
+        let Ok(slot) = self.edge.wait.measure(|| filled.recv()) else { return Ok(Taken::End) };
+        let (filled, captured_ns) = slot?;
+        self.captured_ns = captured_ns;
+        let slot = match filled {
             Filled::Slot(slot) => slot,
-            Filled::Lent(lent) => return self.next_lent(gl, frame, lent).map(|()| true),
+            Filled::Lent(lent) => return self.next_lent(gl, frame, lent),
         };
         self.seen = true;
         self.edge.pictures += 1;
         if self.zero_copy {
             (self.current, self.held) = (slot, Some(slot));
-            return Ok(true);
+            return Ok(Taken::Frame);
         }
         self.current = (frame % self.textures.len() as u64) as usize;
         let begun = std::time::Instant::now();
@@ -206,21 +231,38 @@ impl<'scope> SourceFeed<'scope> {
         self.edge.transfer.add(begun.elapsed());
         self.held = Some(slot);
         self.give_back(None);
-        Ok(true)
+        Ok(Taken::Frame)
     }
 
-    fn next_lent(&mut self, gl: &Gl, frame: u64, lent: Lent) -> Result<()> {
+    fn next_lent(&mut self, gl: &Gl, frame: u64, lent: Lent) -> Result<Taken> {
         self.edge.pictures += 1;
-        let Some(lending) = &mut self.lending else { return Ok(()) };
+        let Some(lending) = &mut self.lending else { return Ok(Taken::Frame) };
         let begun = std::time::Instant::now();
+        let mut taken = Taken::Frame;
+        match lending.import(gl, &self.info, &self.views, &lent) {
+            Ok(()) => {}
+            Err(reason) if reason.kind() == ErrorKind::Unsupported && !self.required => {
+                // From here on pictures are uploaded: what follows may be of the same kind.
+                tracing::warn!(source = self.edge.name, frame, "pictures are copied from here on: {reason}");
+                (self.edge.path, self.edge.reason) = ("copy".into(), Some(format!("from frame {frame} on: {reason}")));
+                let way = textures_way(gl, &self.info, &self.views, reason)?;
+                self.edge.binding = way.how.into();
+                if way.binding != self.binding {
+                    taken = Taken::Rebound;
+                }
+                (self.textures, self.binding, self.zero_copy) = (way.textures, way.binding, false);
+                *lending = Lending::uploads_after(lending.imported());
+            }
+            Err(reason) => return Err(reason),
+        }
         self.current = (frame % self.textures.len().max(1) as u64) as usize;
         let uploaded = self.textures.get(self.current).map_or(&[][..], Vec::as_slice);
-        lending.next(gl, &self.info, &self.views, lent, uploaded)?;
+        lending.next(gl, &self.views, lent, uploaded)?;
         (self.edge.buffers, self.edge.imports) = (lending.len(), lending.imported());
         if !lending.is_zero_copy() {
             self.edge.transfer.add(begun.elapsed());
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// The current frame's textures.
@@ -229,6 +271,11 @@ impl<'scope> SourceFeed<'scope> {
             Some(textures) => textures.iter().collect(),
             None => self.textures[self.current].iter().collect(),
         }
+    }
+
+    /// When the current frame's picture was made, from the first one's time, where its maker says it.
+    pub(super) fn captured_ns(&self) -> Option<u64> {
+        self.captured_ns
     }
 
     /// How a shader reads the textures.
@@ -270,6 +317,7 @@ impl<'scope> SourceFeed<'scope> {
     pub(super) fn finish(mut self) -> Result<Edge> {
         self.filled = None;
         self.free = None;
+        self.begin = None;
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -279,6 +327,8 @@ impl<'scope> SourceFeed<'scope> {
     /// What has been read so far.
     pub(super) fn so_far(&self) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge { work, late: self.late.load(Ordering::Relaxed), ..self.edge.clone() }
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lost, intervals, ended) = (clock.lost, clock.intervals.clone(), clock.ended.clone());
+        Edge { work, late: self.late.load(Ordering::Relaxed), lost, intervals, ended, ..self.edge.clone() }
     }
 }

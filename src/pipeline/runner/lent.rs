@@ -72,32 +72,46 @@ pub(super) struct Lending {
     /// `None`: they are uploaded.
     imports: Option<Imports>,
     held: Option<Lent>,
+    /// Imported before they were uploaded.
+    count: u64,
 }
 
 impl Lending {
     pub(super) fn uploads() -> Self {
-        Self { imports: None, held: None }
+        Self::uploads_after(0)
     }
 
-    /// Takes the picture of the next frame; where it is uploaded, into `uploaded`, and it is given back at once.
-    pub(super) fn next(
-        &mut self,
-        gl: &Gl,
-        info: &Info,
-        views: &[PlaneView],
-        lent: Lent,
-        uploaded: &[Texture],
-    ) -> Result<()> {
+    /// So many memories were imported before.
+    pub(super) fn uploads_after(count: u64) -> Self {
+        Self { imports: None, held: None, count }
+    }
+
+    /// Imports the picture's memory, where pictures are: that it was possible with the first says nothing of others.
+    ///
+    /// # Errors
+    /// `Unsupported` where this memory cannot be imported.
+    pub(super) fn import(&mut self, gl: &Gl, info: &Info, views: &[PlaneView], lent: &Lent) -> Result<()> {
+        let Some(imports) = &mut self.imports else { return Ok(()) };
         let buffer = &lent.frame.buffer;
-        match &mut self.imports {
-            Some(imports) => {
-                imports.take(gl, info, views, buffer).map_err(|error| match error.kind() {
-                    ErrorKind::Unsupported => {
-                        let detail = format!("memory that came later is not imported as the first was: {error}");
-                        Error::unsupported("import", detail)
-                    }
-                    _ => error,
-                })?;
+        let imported = match buffer.memory() {
+            Memory::DmaBuf => imports.take(gl, info, views, buffer),
+            Memory::SealedMemfd => Err(Error::unsupported("import", "it lies in a memory file")),
+        };
+        imported.map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => {
+                let detail = format!("memory that came later is not imported as the first was: {error}");
+                Error::unsupported("import", detail)
+            }
+            _ => error,
+        })
+    }
+
+    /// Takes the picture of the next frame, which was imported; where it is uploaded, into `uploaded`, and it is given back
+    /// at once.
+    pub(super) fn next(&mut self, gl: &Gl, views: &[PlaneView], lent: Lent, uploaded: &[Texture]) -> Result<()> {
+        let buffer = &lent.frame.buffer;
+        match &self.imports {
+            Some(_) => {
                 if let Some(fence) = &lent.frame.fence {
                     gl.wait_fence(fence)?;
                 }
@@ -124,7 +138,7 @@ impl Lending {
 
     /// Memories that were imported, each once as long as it is remembered.
     pub(super) fn imported(&self) -> u64 {
-        self.imports.as_ref().map_or(0, |imports| imports.count)
+        self.imports.as_ref().map_or(self.count, |imports| imports.count)
     }
 
     /// Memories that are imported.
@@ -183,10 +197,8 @@ pub(super) fn adopt(gl: &Gl, job: &Job<'_>, info: &Info, views: &[PlaneView], fi
                 let textures = std::mem::take(&mut way.textures).into_iter().flatten().collect();
                 // Who remembers the memory are the imports alone.
                 way.buffers.clear();
-                // Who remembers the memory are the imports alone.
-                way.buffers.clear();
                 let imports = Imports { external, known: VecDeque::from([(key(buffer), textures)]), count: 1 };
-                return Ok((way, Lending { imports: Some(imports), held: None }));
+                return Ok((way, Lending { imports: Some(imports), held: None, count: 0 }));
             }
             Err(error) => {
                 let refusal = error.to_string();

@@ -2,10 +2,12 @@
 //!
 //! In: a plan, the driver. Out: passes ready to draw. Not here: their textures (`feed`) and targets (`target`).
 
+use std::collections::BTreeSet;
+
 use crate::color::Siting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
-use crate::gles::{Gl, InputBinding};
+use crate::gles::{self, Gl, InputBinding};
 
 use super::super::description::{ComputeKeys, Filter};
 use super::super::graph::{Feed, Kind, PassNode};
@@ -14,7 +16,8 @@ use super::super::pass::compute::{ComputeOptions, ComputePass};
 #[cfg(feature = "mesh")]
 use super::super::pass::mesh::{MeshOptions, MeshPass};
 use super::super::pass::{self, Canvas, Pass, PassInput};
-use super::super::plan::{Plan, Programs};
+use super::super::plan::{ByFours, Plan, Programs};
+use super::super::shader::Shader;
 use super::feed::SourceFeed;
 use super::planes;
 use super::reload::is_same;
@@ -24,33 +27,53 @@ use super::target::{self, Readable};
 /// Which passes are drawn four pixels a fragment: those of the plan whose shader compiles so. A shader that the author
 /// wrote in GLSL ES 1.00 is 3.00 there, and may have been right by 1.00's rules only.
 pub(super) fn settle_four_wide(gl: &Gl, plan: &mut Plan, is_offered: bool) -> Result<()> {
-    for pass in 0..plan.four_wide.len() {
-        if !plan.four_wide[pass] {
-            continue;
-        }
-        plan.four_wide[pass] = is_offered;
-        if !is_offered {
-            continue;
-        }
-        let feed = |feed: Feed| -> Readable {
-            let (Feed::Source(source) | Feed::Pass(source) | Feed::Previous(source)) = feed;
-            let info = &plan.infos[source];
-            let views = yuv::views_of_four(info.fourcc, info.size).unwrap_or_default();
-            let mixed = plan.four_wide_filter(source) == Some(Filter::Linear);
-            let binding = InputBinding::Four { fourcc: info.fourcc, mixed };
-            (binding, info.color, info.size, views.iter().map(|view: &PlaneView| view.filter).collect())
+    if !is_offered {
+        plan.refuse_all_four_wide();
+        return Ok(());
+    }
+    let mut compiled = BTreeSet::new();
+    while let Some(pass) = (0..plan.four_wide.len()).find(|pass| plan.four_wide[*pass] && !compiled.contains(pass)) {
+        let feed = |feed: Feed| match feed {
+            Feed::Source(source) => before_it_is_opened(plan, source),
+            Feed::Pass(pass) | Feed::Previous(pass) => drawn(plan, pass),
         };
         match build(gl, plan, pass, feed) {
-            Ok(_) => {}
+            Ok(_) => {
+                compiled.insert(pass);
+            }
             Err(error) if error.kind() == ErrorKind::Shader => {
                 let name = &plan.graph.passes[pass].name;
                 tracing::info!(pass = name, %error, "not drawn four pixels a fragment");
-                plan.four_wide[pass] = false;
+                plan.refuse_four_wide(pass);
+                // Those that read it may be read otherwise now.
+                compiled.clear();
             }
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// How a source will be read by the passes that are drawn four pixels a fragment.
+fn before_it_is_opened(plan: &Plan, source: usize) -> Readable {
+    let info = &plan.infos[source];
+    let (binding, filters) = match plan.four_wide_filter(source) {
+        Some(filter) => {
+            let views = yuv::views_of_four(info.fourcc, info.size).unwrap_or_default();
+            let filters = views.iter().map(|view: &PlaneView| view.filter).collect();
+            (InputBinding::Four { fourcc: info.fourcc, mixed: filter == Filter::Linear }, filters)
+        }
+        None => (InputBinding::Rgb { swizzle: "rgba".into() }, vec![gles::Filter::Nearest]),
+    };
+    (binding, info.color, info.size, filters)
+}
+
+/// How a shader reads the picture of a pass.
+fn drawn(plan: &Plan, pass: usize) -> Readable {
+    match plan.four_wide[pass] {
+        true => target::sampling_of_four(plan.sizes[pass]),
+        false => target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass]),
+    }
 }
 
 /// Compiles every pass. Fused ones that the driver refuses are taken apart, so that an error is about the author's text.
@@ -74,6 +97,11 @@ pub(super) fn compile(gl: &Gl, plan: &mut Plan, feeds: &[SourceFeed<'_>]) -> Res
         }
         tracing::info!(pass = name, %error, "not drawn fused");
     }
+}
+
+/// Compiles every pass of a run that goes on, since a source is read in another way. The passes stay those that they are.
+pub(super) fn compile_again(gl: &Gl, plan: &Plan, feeds: &[SourceFeed<'_>]) -> Result<Vec<Stage>> {
+    (0..plan.graph.passes.len()).map(|index| Stage::new(gl, plan, index, |feed| sampled(plan, feeds, feed))).collect()
 }
 
 /// Compiles the passes whose shaders an edit has changed, and gives the others their values. Names of those that were
@@ -117,9 +145,7 @@ pub(super) fn recompile(
 fn sampled(plan: &Plan, feeds: &[SourceFeed<'_>], feed: Feed) -> Readable {
     match feed {
         Feed::Source(source) => feeds[source].sampling(),
-        Feed::Pass(pass) | Feed::Previous(pass) => {
-            target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass])
-        }
+        Feed::Pass(pass) | Feed::Previous(pass) => drawn(plan, pass),
     }
 }
 
@@ -242,7 +268,19 @@ pub(super) fn input(
     let shader = plan.shaders[index].as_deref();
     // A GPU filters for nothing: there is no reason to rely on its coordinates.
     let middles = gl.caps().is_software && node.is_plain() && plan.reads_middles(index, name);
-    let samplings = pass::samplings(gl, shader, name, filter, (same_size, middles), &planes, node.wrap);
+    let mut samplings = pass::samplings(gl, shader, name, filter, (same_size, middles), &planes, node.wrap);
+    let by_fours = plan.four_wide[index].then(|| plan.by_fours(index, number)).flatten();
+    let binding = match (binding, by_fours.map(|how| how.offsets()).unwrap_or_default()) {
+        (InputBinding::Beside { swizzle: None, .. }, offsets) => {
+            // Numbers are not mixed.
+            samplings.iter_mut().for_each(|sampling| sampling.filter = gles::Filter::Nearest);
+            InputBinding::Beside { swizzle: None, offsets }
+        }
+        (InputBinding::Rgb { swizzle }, offsets) if !offsets.is_empty() => {
+            InputBinding::Beside { swizzle: Some(swizzle), offsets }
+        }
+        (binding, _) => binding,
+    };
     if filter == Filter::Nearest {
         // Each pixel takes the chroma sample of its own block, wherever that sits.
         color.siting = Siting::Center;
@@ -256,5 +294,30 @@ pub(super) fn program(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>
     let node = &plan.graph.passes[index];
     let fourcc = planes::drawn_format(gl, node.fourcc)?;
     let canvas = Canvas { size: plan.sizes[index], fourcc, alpha_is_read: !plan.unread_alpha[index] };
-    Pass::new(gl, &node.name, plan.shaders[index].as_deref(), inputs, canvas, &plan.uniforms[index], plan.optimize)
+    let by_fours = plan.shaders[index].as_deref().filter(|_| plan.four_wide[index]);
+    let by_fours = by_fours.map(|shader| reading_by_fours(plan, index, shader));
+    let shader = by_fours.as_ref().or(plan.shaders[index].as_deref());
+    Pass::new(gl, &node.name, shader, inputs, canvas, &plan.uniforms[index], plan.optimize)
+}
+
+/// The shader with every place that it names (`camera(uv + step)`) as the function that has the texel there.
+fn reading_by_fours(plan: &Plan, index: usize, shader: &Shader) -> Shader {
+    let mut changes = Vec::new();
+    for (number, (name, _)) in plan.graph.passes[index].inputs.iter().enumerate() {
+        let Some(how) = plan.by_fours(index, number) else { continue };
+        let offsets = how.offsets();
+        let ByFours::Beside(reads) = how else { continue };
+        for read in reads.into_iter().filter(|read| !read.is_bare) {
+            if let Some(place) = offsets.iter().position(|offset| Some(*offset) == read.offset) {
+                changes.push((read.call, format!("{}()", yuv::beside(name, place))));
+            }
+        }
+    }
+    // From the end, so that places before stay as they are.
+    changes.sort_by_key(|(call, _)| std::cmp::Reverse(call.start));
+    let mut shader = shader.clone();
+    for (call, function) in changes {
+        shader.text.replace_range(call, &function);
+    }
+    shader
 }

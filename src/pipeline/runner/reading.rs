@@ -1,25 +1,60 @@
-//! A source's thread: it fills buffers, or hands on what the source lends, when each picture is due.
+//! A source's thread: reads pictures into buffers, or has them lent, and notes when they were.
 //!
-//! In: an opened source, free buffers. Out: filled ones. Not here: GL (`feed`).
+//! In: an opened source, buffers that are free. Out: pictures, in their order.
+//! Not here: textures (`feed`).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::buffer::{Access, Buffer};
 use crate::error::{ErrorKind, Result};
+use crate::fence::Fence;
 
 use super::super::frames::FrameSet;
 use super::super::report::Times;
 use super::super::source::pace::Pacer;
-use super::super::source::{BRIEF, Lent, Opened};
-use super::feed::{Filled, Free, HANG};
+use super::super::source::{BRIEF, Lent, Opened, Stamp};
+use super::feed::HANG;
+
+/// A buffer that may be filled again, behind the fence.
+pub(super) struct Free {
+    pub(super) slot: usize,
+    pub(super) fence: Option<Arc<Fence>>,
+}
+
+/// What the source's thread has for a frame.
+pub(super) enum Filled {
+    Slot(usize),
+    Lent(Lent),
+}
+
+/// A picture, and when its maker says that it was.
+pub(super) type Stamped = (Filled, Option<u64>);
+
+/// What a source says of when its pictures were.
+#[derive(Default)]
+pub(super) struct Clock {
+    pub(super) last: Option<Stamp>,
+    pub(super) lost: u64,
+    pub(super) intervals: Times,
+    pub(super) ended: Option<String>,
+}
+
+impl Clock {
+    fn add(&mut self, stamp: Stamp) {
+        if let Some(last) = self.last.replace(stamp) {
+            self.lost += stamp.sequence.saturating_sub(last.sequence).saturating_sub(1);
+            self.intervals.add(Duration::from_nanos(stamp.timestamp_ns.saturating_sub(last.timestamp_ns)));
+        }
+    }
+}
 
 /// The first picture that the source lends; `None` where it has ended, or the run is to.
-pub(super) fn first_lent(source: &mut Opened, stop: &AtomicBool) -> Result<Option<Lent>> {
+pub(super) fn first_lent(source: &mut Opened, stop: &std::sync::atomic::AtomicBool) -> Result<Option<Lent>> {
     while !source.ready(BRIEF)? {
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(None);
         }
     }
@@ -38,11 +73,37 @@ pub(super) struct Reading<'a> {
     pub(super) work: Arc<Mutex<Times>>,
     pub(super) pacer: Option<Pacer>,
     pub(super) late: Arc<AtomicU64>,
+    pub(super) clock: Arc<Mutex<Clock>>,
+    /// Pictures come by themselves: says when the run begins.
+    pub(super) begun: Option<Receiver<()>>,
 }
 
 impl Reading<'_> {
-    /// Fills buffers until the source ends or the run does.
-    pub(super) fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<Filled>>) {
+    /// Notes when the last picture was.
+    fn stamped(&self, filled: Filled) -> Stamped {
+        let stamp = self.source.stamp();
+        if let Some(stamp) = stamp {
+            self.clock.lock().unwrap_or_else(PoisonError::into_inner).add(stamp);
+        }
+        (filled, stamp.map(|stamp| stamp.timestamp_ns))
+    }
+
+    fn note_end(&self) {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).ended = self.source.ended();
+    }
+
+    pub(super) fn run(mut self, free: Receiver<Free>, filled: SyncSender<Result<Stamped>>) {
+        if let Some(begun) = self.begun.take() {
+            // What was captured while shaders were compiled is no part of the run.
+            if begun.recv().is_err() {
+                return;
+            }
+            self.first = None;
+            if let Err(error) = self.source.begin() {
+                let _ = filled.send(Err(error));
+                return;
+            }
+        }
         if self.lends {
             return self.lend(&filled);
         }
@@ -62,14 +123,17 @@ impl Reading<'_> {
                 }
                 let buffer = &self.buffers[slot];
                 let mut map = buffer.map(Access::Write)?;
-                let begun = Instant::now();
+                let begun = std::time::Instant::now();
                 let read = self.source.read(frame, buffer.layout(), &mut map);
                 self.work.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
                 read
             };
             let message = match read() {
-                Ok(true) => Ok(Filled::Slot(slot)),
-                Ok(false) => break,
+                Ok(true) => Ok(self.stamped(Filled::Slot(slot))),
+                Ok(false) => {
+                    self.note_end();
+                    break;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
             };
@@ -82,17 +146,22 @@ impl Reading<'_> {
             }
         }
     }
+}
 
+impl Reading<'_> {
     /// Hands on what the source lends.
-    fn lend(mut self, filled: &SyncSender<Result<Filled>>) {
+    fn lend(mut self, filled: &SyncSender<Result<Stamped>>) {
         for _ in self.frames.iter() {
             let next = match self.first.take() {
                 Some(first) => Ok(Some(first)),
                 None => first_lent(&mut self.source, self.stop),
             };
             let message = match next {
-                Ok(Some(lent)) => Ok(Filled::Lent(lent)),
-                Ok(None) => break,
+                Ok(Some(lent)) => Ok(self.stamped(Filled::Lent(lent))),
+                Ok(None) => {
+                    self.note_end();
+                    break;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => break,
                 Err(error) => Err(error),
             };

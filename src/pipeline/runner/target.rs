@@ -113,6 +113,8 @@ pub(super) struct Delivery {
     pub(super) frame: u64,
     pub(super) lease: Arc<Lease>,
     pub(super) fence: Option<Arc<Fence>>,
+    /// When its source's picture was made, where that is known.
+    pub(super) captured_ns: Option<u64>,
 }
 
 /// Buffers that go round between the GL thread and the sinks.
@@ -239,7 +241,8 @@ impl Target {
         let drawn = drawn_format(gl, fourcc)?;
         let plain = |fourcc| if stored { storage(gl, size, fourcc) } else { plain(gl, size, fourcc) };
         let Some(memory) = memory else {
-            let framebuffers = (0..1 + kept).map(|_| plain(drawn)).collect::<Result<_>>()?;
+            let make = || if four_wide { Framebuffer::four_wide(gl, size) } else { plain(drawn) };
+            let framebuffers = (0..1 + kept).map(|_| make()).collect::<Result<_>>()?;
             return Ok(Self::with(framebuffers, None, Out::Nowhere, None));
         };
         let mut edge = Edge {
@@ -382,7 +385,7 @@ impl Target {
                 if self.previous.is_some() && self.planes.is_none() {
                     self.lease = Some(lease.clone());
                 }
-                let delivery = Delivery { frame, lease, fence };
+                let delivery = Delivery { frame, lease, fence, captured_ns: None };
                 return Ok(if wanted { vec![delivery] } else { Vec::new() });
             }
             Out::Late { pending, drawn, .. } => {
@@ -461,7 +464,7 @@ impl Target {
             };
             drop(map);
             edge.transfer.add(begun.elapsed());
-            deliveries.push(Delivery { frame, lease, fence: None });
+            deliveries.push(Delivery { frame, lease, fence: None, captured_ns: None });
         }
     }
 
@@ -487,6 +490,14 @@ impl Target {
         }
     }
 
+    /// Every memory in which sinks get pictures.
+    pub(super) fn memories(&self) -> &[Buffer] {
+        match &self.out {
+            Out::Nowhere => &[],
+            Out::Mapped(circle) | Out::Late { circle, .. } | Out::Packed { circle, .. } => &circle.buffers,
+        }
+    }
+
     pub(super) fn is_zero_copy(&self) -> bool {
         matches!(self.out, Out::Mapped(_))
     }
@@ -494,6 +505,12 @@ impl Target {
     pub(super) fn edge(&self) -> Option<&Edge> {
         self.edge.as_ref()
     }
+}
+
+/// How a shader reads the picture of a pass that makes four pixels a fragment; which of them, the pass that reads it says.
+pub(super) fn sampling_of_four(size: Size) -> Readable {
+    let binding = InputBinding::Beside { swizzle: None, offsets: Vec::new() };
+    (binding, Color::SRGB, size, vec![gles::Filter::Nearest])
 }
 
 /// How a shader reads the picture of a pass; of a YUV format that from which its planes are drawn.

@@ -237,3 +237,23 @@ pub(super) fn uploaded_binding(info: &Info, textures: &[Texture]) -> Result<Inpu
         false => InputBinding::Rgb { swizzle: textures[0].swizzle().to_owned() },
     })
 }
+
+/// Whose memory the GPU reads itself, best first; then all others, from which pictures are copied.
+pub(super) fn readable_kinds(gl: &Gl, job: &Job<'_>, info: &Info) -> Vec<AllocatorKind> {
+    let mut kinds = Vec::new();
+    // Where the driver imports nothing the list is empty.
+    let _ = job.import_first(|kind, _| {
+        let reads = [(Role::Planes, false), (Role::External, true)].into_iter().any(|(role, external)| {
+            let survives = job.survives(role, kind, info.fourcc, info.size);
+            survives.and_then(|()| try_import(gl, job.device, info, kind, external)).is_ok()
+        });
+        kinds.extend(reads.then_some(kind));
+        None::<()>
+    });
+    for kind in &job.device.board().allocate.order {
+        if !kinds.contains(kind) {
+            kinds.push(*kind);
+        }
+    }
+    kinds
+}

@@ -1,44 +1,64 @@
 //! Whether a shader reads an input in the middle of its pixels only: `uv` and whole pixels beside it.
 //!
-//! In: a text, and what is known of its uniforms. Out: yes where it can be shown. Not here: what follows (`pass`).
+//! In: a text, and what is known of its uniforms. Out: every read and, where it is known, which pixel that is; nothing
+//! where one of them may be elsewhere. Not here: what follows (`pass`, `plan`).
 //!
 //! An expression is followed through `+ - * /`, brackets, constructors and local variables that are set once. What else
 //! there is, is not known to be whole, and then the answer is no.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::tokens::{Token, TokenKind, tokens};
 
+/// Two whole numbers; of a single number, twice that. `None` where they are not known.
+type Numbers = Option<[f64; 2]>;
+
 /// What is known of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Value {
     /// Whole numbers.
-    Whole,
+    Whole(Numbers),
     /// The size of the input, which is that of the target.
     Size,
     /// Whole numbers of pixels, as parts of the picture.
-    Pixels,
-    /// The middle of a pixel.
-    Middle,
+    Pixels(Numbers),
+    /// The middle of the pixel so many away.
+    Middle(Numbers),
     Unknown,
 }
 
+/// One read of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Where in the text the call is.
+    pub call: Range<usize>,
+    /// It is of this very pixel, and names no place.
+    pub is_bare: bool,
+    /// Columns and rows from the own pixel to the one that is read, where they are known.
+    pub offset: Option<[i32; 2]>,
+}
+
+/// The farthest pixel of which it is said how far it is.
+const FAR: f64 = 64.0;
+
 use Value::{Middle, Pixels, Size, Unknown, Whole};
 
-/// Shows that every read of `input` (whose size is that of the target) is at the middle of a pixel. `is_whole` says of
-/// a uniform whether its numbers are, and stay, whole.
-pub fn reads_middles(text: &str, input: &str, is_whole: impl Fn(&str) -> bool) -> bool {
+/// Every read of `input` (whose size is that of the target), where each is shown to be at the middle of a pixel. `whole`
+/// gives the numbers of a uniform that are, and stay, whole.
+pub fn reads(text: &str, input: &str, whole: impl Fn(&str) -> Option<Vec<f64>>) -> Option<Vec<Read>> {
     let all = tokens(text);
     let word = |token: &Token| &text[token.range.clone()];
     // What a macro makes of names, and what a function does to its arguments, is not followed.
     if all.iter().any(|token| matches!(word(token), "define" | "out" | "inout")) {
-        return false;
+        return None;
     }
     let code: Vec<(&str, TokenKind)> =
         all.iter().filter(|token| !token.directive).map(|token| (word(token), token.kind)).collect();
     let mut globals = HashMap::from([("resolution", Size)]);
     let size = format!("{input}_size");
     globals.insert(&size, Size);
+    let mut found = Vec::new();
     let mut at = 0;
     while at < code.len() {
         // Outside of functions: uniforms, constants, and functions with their bodies.
@@ -47,17 +67,24 @@ pub fn reads_middles(text: &str, input: &str, is_whole: impl Fn(&str) -> bool) -
                 while at < code.len() && code[at].0 != ";" {
                     at += 1;
                     if let Some((name, TokenKind::Word)) = code.get(at).copied()
-                        && is_whole(name)
+                        && let Some(numbers) = whole(name)
                     {
-                        globals.insert(name, Whole);
+                        globals.insert(name, Whole(pair(&numbers)));
                     }
                 }
             }
             "{" => {
                 let end = closing(&code, at);
                 let head = code[..at].iter().rposition(|(word, _)| matches!(*word, ";" | "}")).map_or(0, |end| end + 1);
-                if !function(&code[head..at], &code[at..end], &globals, input) {
-                    return false;
+                for (call, argument) in function(&code[head..at], &code[at..end], &globals, input)? {
+                    // Words are parts of the text.
+                    let start = code[at + call.start].0.as_ptr() as usize - text.as_ptr() as usize;
+                    let last = code[at + call.end - 1].0;
+                    let end = last.as_ptr() as usize + last.len() - text.as_ptr() as usize;
+                    let whole = |number: f64| (number.abs() <= FAR).then_some(number as i32);
+                    let offset = argument.map_or(Some([0.0; 2]), |numbers| numbers);
+                    let offset = offset.and_then(|[x, y]| Some([whole(x)?, whole(y)?]));
+                    found.push(Read { call: start..end, is_bare: argument.is_none(), offset });
                 }
                 at = end;
             }
@@ -66,11 +93,20 @@ pub fn reads_middles(text: &str, input: &str, is_whole: impl Fn(&str) -> bool) -
                 locals(&code[at..end + 1.min(code.len() - end)], &mut globals);
                 at = end;
             }
-            word if word == input => return false,
+            word if word == input => return None,
             _ => at += 1,
         }
     }
-    true
+    Some(found)
+}
+
+/// The numbers of a uniform of one or two.
+fn pair(numbers: &[f64]) -> Numbers {
+    match *numbers {
+        [number] => Some([number; 2]),
+        [x, y] => Some([x, y]),
+        _ => None,
+    }
 }
 
 type Code<'a> = [(&'a str, TokenKind)];
@@ -91,7 +127,13 @@ fn closing(code: &Code<'_>, open: usize) -> usize {
     code.len()
 }
 
-fn function<'a>(head: &Code<'a>, body: &Code<'a>, globals: &HashMap<&'a str, Value>, input: &str) -> bool {
+/// The reads of `input` in a function: words of the body, and how far the pixel is, where a place is named.
+fn function<'a>(
+    head: &Code<'a>,
+    body: &Code<'a>,
+    globals: &HashMap<&'a str, Value>,
+    input: &str,
+) -> Option<Vec<(Range<usize>, Option<Numbers>)>> {
     let mut known = globals.clone();
     let parameters = head.iter().position(|(word, _)| *word == "(").unwrap_or(head.len());
     // Of another number of parameters, it is another function of that name.
@@ -99,7 +141,7 @@ fn function<'a>(head: &Code<'a>, body: &Code<'a>, globals: &HashMap<&'a str, Val
     for window in head.get(parameters..).unwrap_or_default().windows(2) {
         let [(_, kind), (next, _)] = window else { continue };
         if *kind == TokenKind::Word && matches!(*next, "," | ")") {
-            known.insert(window[0].0, if is_entry { Middle } else { Unknown });
+            known.insert(window[0].0, if is_entry { Middle(Some([0.0; 2])) } else { Unknown });
         }
     }
     // A parameter that is set is no place that is known.
@@ -109,21 +151,23 @@ fn function<'a>(head: &Code<'a>, body: &Code<'a>, globals: &HashMap<&'a str, Val
         }
     }
     locals(body, &mut known);
-    let mut at = 0;
-    while at < body.len() {
-        if body[at].0 == input {
-            let end = closing(body, at + 1);
-            if body.get(at + 1).is_none_or(|(word, _)| *word != "(") {
-                return false;
-            }
-            let argument = &body[at + 2..end.saturating_sub(1).max(at + 2)];
-            if !argument.is_empty() && value(argument, &known) != Middle {
-                return false;
-            }
+    let mut found = Vec::new();
+    for at in (0..body.len()).filter(|at| body[*at].0 == input) {
+        let end = closing(body, at + 1);
+        if body.get(at + 1).is_none_or(|(word, _)| *word != "(") {
+            return None;
         }
-        at += 1;
+        let argument = &body[at + 2..end.saturating_sub(1).max(at + 2)];
+        let place = match argument.is_empty() {
+            true => None,
+            false => match value(argument, &known) {
+                Middle(numbers) => Some(numbers),
+                _ => return None,
+            },
+        };
+        found.push((at..end, place));
     }
-    true
+    Some(found)
 }
 
 /// `pixel`, or that of a part of a joined shader.
@@ -164,7 +208,7 @@ fn locals<'a>(code: &Code<'a>, known: &mut HashMap<&'a str, Value>) {
         let twice = seen.contains(&name);
         seen.push(name);
         let found = match (kind, sign) {
-            ("int" | "ivec2" | "uint", _) if !twice || known.get(name) == Some(&Whole) => Whole,
+            ("int" | "ivec2" | "uint", _) if !twice || matches!(known.get(name), Some(Whole(_))) => Whole(None),
             (_, "=") if !twice && assignments(code, name) == 1 => {
                 let start = at + 3;
                 let mut end = start;
@@ -202,11 +246,12 @@ impl Reader<'_> {
         while matches!(self.peek(), "+" | "-") {
             let minus = self.peek() == "-";
             self.at += 1;
+            let sum = |a, b| both(a, b, |a, b| if minus { a - b } else { a + b });
             value = match (value, self.product()) {
-                (Whole, Whole) => Whole,
-                (Pixels, Pixels) => Pixels,
-                (Middle, Pixels) => Middle,
-                (Pixels, Middle) if !minus => Middle,
+                (Whole(a), Whole(b)) => Whole(sum(a, b)),
+                (Pixels(a), Pixels(b)) => Pixels(sum(a, b)),
+                (Middle(a), Pixels(b)) => Middle(sum(a, b)),
+                (Pixels(a), Middle(b)) if !minus => Middle(sum(a, b)),
                 _ => Unknown,
             };
         }
@@ -219,9 +264,9 @@ impl Reader<'_> {
             let divides = self.peek() == "/";
             self.at += 1;
             value = match (value, self.factor(), divides) {
-                (Whole, Whole, false) => Whole,
-                (Whole, Size, true) => Pixels,
-                (Whole, Pixels, false) | (Pixels, Whole, false) => Pixels,
+                (Whole(a), Whole(b), false) => Whole(both(a, b, |a, b| a * b)),
+                (Whole(numbers), Size, true) => Pixels(numbers),
+                (Whole(a), Pixels(b), false) | (Pixels(a), Whole(b), false) => Pixels(both(a, b, |a, b| a * b)),
                 _ => Unknown,
             };
         }
@@ -234,8 +279,10 @@ impl Reader<'_> {
         self.at += 1;
         let value = match (word, kind) {
             ("-" | "+", _) => {
+                let turned = |numbers: Numbers| numbers.map(|both| both.map(|n| if word == "-" { -n } else { n }));
                 return match self.factor() {
-                    value @ (Whole | Pixels) => value,
+                    Whole(numbers) => Whole(turned(numbers)),
+                    Pixels(numbers) => Pixels(turned(numbers)),
                     _ => Unknown,
                 };
             }
@@ -246,18 +293,21 @@ impl Reader<'_> {
             }
             (number, TokenKind::Number) => {
                 let number = number.trim_end_matches(['f', 'F', 'u', 'U']).parse::<f64>();
-                if number.is_ok_and(|number| number.fract() == 0.0) { Whole } else { Unknown }
+                number.ok().filter(|number| number.fract() == 0.0).map_or(Unknown, |number| Whole(Some([number; 2])))
             }
             (name, TokenKind::Word) if self.peek() == "(" => {
                 let end = closing(self.code, self.at);
                 let arguments = &self.code[self.at + 1..end.saturating_sub(1).max(self.at + 1)];
                 self.at = end;
                 let kept = matches!(name, "float" | "int" | "vec2" | "ivec2");
-                let mut parts = split(arguments).into_iter().map(|part| value(part, self.known));
-                match (kept, name == "vec2" && split(arguments).len() == 1) {
+                let parts: Vec<Value> = split(arguments).into_iter().map(|part| value(part, self.known)).collect();
+                match (kept, name, parts.as_slice()) {
                     // Of one vector: the same vector.
-                    (true, true) => parts.next().unwrap_or(Unknown),
-                    (true, false) if parts.all(|part| part == Whole) => Whole,
+                    (true, "vec2", [part]) => *part,
+                    (true, _, [Whole(numbers)]) => Whole(*numbers),
+                    // A vector among them would be one too many.
+                    (true, _, [Whole(x), Whole(y)]) => Whole(x.zip(*y).map(|(x, y)| [x[0], y[0]])),
+                    (true, _, parts) if parts.iter().all(|part| matches!(part, Whole(_))) => Whole(None),
                     _ => Unknown,
                 }
             }
@@ -266,11 +316,21 @@ impl Reader<'_> {
         };
         // A component of whole numbers is one; of anything else it has lost its direction.
         if self.peek() == "." {
+            let part = self.code.get(self.at + 1).map_or("", |(word, _)| word);
             self.at += 2;
-            return if value == Whole { Whole } else { Unknown };
+            return match (value, part) {
+                (Whole(numbers), "x" | "r" | "s") => Whole(numbers.map(|[x, _]| [x; 2])),
+                (Whole(numbers), "y" | "g" | "t") => Whole(numbers.map(|[_, y]| [y; 2])),
+                (Whole(_), _) => Whole(None),
+                _ => Unknown,
+            };
         }
         value
     }
+}
+
+fn both(a: Numbers, b: Numbers, of: impl Fn(f64, f64) -> f64) -> Numbers {
+    a.zip(b).map(|(a, b)| [of(a[0], b[0]), of(a[1], b[1])])
 }
 
 /// Arguments at the commas outside of brackets.
@@ -293,10 +353,21 @@ fn split<'a, 'b>(code: &'b Code<'a>) -> Vec<&'b Code<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::reads as found;
 
     fn reads(text: &str) -> bool {
-        reads_middles(text, "a", |uniform| uniform == "direction")
+        offsets(text).is_some()
+    }
+
+    /// Places that are read; `None` in the list for those that are not known.
+    fn offsets(text: &str) -> Option<Vec<Option<[i32; 2]>>> {
+        let reads = found(text, "a", |uniform| (uniform == "direction").then(|| vec![1.0, 2.0]))?;
+        for read in &reads {
+            let call = &text[read.call.clone()];
+            assert!(call.starts_with("a(") && call.ends_with(')'), "{call}");
+            assert_eq!(read.is_bare, call == "a()");
+        }
+        Some(reads.into_iter().map(|read| read.offset).collect())
     }
 
     fn in_pixel(body: &str) -> bool {
@@ -322,6 +393,24 @@ mod tests {
         let blur = blur.replace("source", "a").replace("GAUSSIAN", "const");
         assert!(reads(&blur));
         assert!(reads("vec4 f0_pixel(vec2 uv) { return a(uv); } vec4 pixel(vec2 uv) { return f0_pixel(uv); }"));
+    }
+
+    #[test]
+    fn places_are_known_where_every_number_is() {
+        let in_pixel = |body: &str| offsets(&format!("uniform vec2 direction;\nvec4 pixel(vec2 uv) {{ {body} }}\n"));
+        for (body, expected) in [
+            ("return a() + a(uv);", vec![Some([0, 0]), Some([0, 0])]),
+            (
+                "vec2 one = direction / a_size; return a(uv - one) + a(uv + 4.0 * one) + a(-one * 2.0 + uv);",
+                vec![Some([-1, -2]), Some([4, 8]), Some([-2, -4])],
+            ),
+            ("return a(uv + vec2(direction.y, -3.0) / resolution);", vec![Some([2, -3])]),
+            ("return a(uv + (direction - vec2(2)) / a_size);", vec![Some([-1, 0])]),
+            ("return a(uv + 65.0 / a_size) + a(uv + direction.yx / a_size);", vec![None, None]),
+            ("vec4 s; for (int i = 0; i < 3; i++) { s += a(uv + float(i) / a_size); } return s;", vec![None]),
+        ] {
+            assert_eq!(in_pixel(body), Some(expected), "{body}");
+        }
     }
 
     #[test]

@@ -3,25 +3,19 @@
 //! In: the sink's keys, then pictures before anything maps them. Out: frames for every client.
 //! Not here: the protocol (`share::unixfd`).
 
-use std::time::Duration;
-
 use crate::color::Color;
 use crate::error::{Error, Result};
 use crate::fence::Timeline;
 use crate::frame::Frame;
 use crate::share::unixfd::address::{self, Address, Allow};
-use crate::share::unixfd::server::{Options, Server, WhenFull};
+use crate::share::unixfd::server::{Options, Server};
 
 use super::super::description::{self, Description, Rate};
+use super::shared::{LINGER, SharedKeys, WAIT_FOR_CLIENTS};
 use super::{Handover, Picture, Shape, Writer, Written};
 
 /// Clients at one time, where the description says nothing; each may hold buffers.
 const DEFAULT_MAX_CLIENTS: usize = 4;
-/// How long the first frame waits for its clients.
-const WAIT_FOR_CLIENTS: Duration = Duration::from_secs(60);
-/// How long clients have to take and give back the last frames.
-const LINGER: Duration = Duration::from_secs(5);
-
 /// The keys of the sink.
 #[derive(Clone, Debug)]
 pub struct Share {
@@ -54,11 +48,9 @@ impl Share {
         };
         let address = socket.get_ref().parse().map_err(|error| wrong(key("socket"), socket.span(), error))?;
         let mut options = Options { stream: name.to_owned(), max_clients: DEFAULT_MAX_CLIENTS, ..Options::default() };
-        options.when_full = match sink.when_full.as_ref().map_or_else(Default::default, |given| *given.get_ref()) {
-            description::WhenFull::Block => WhenFull::Wait,
-            description::WhenFull::DropOldest => WhenFull::DropOldest,
-            description::WhenFull::DropNewest => WhenFull::DropNewest,
-        };
+        let keys = SharedKeys { description, name, sink };
+        options.when_full = keys.when_full();
+        options.patience = keys.patience(options.patience)?;
         if let Some(mode) = &sink.mode {
             options.mode = *mode.get_ref();
             if options.mode > 0o777 {
@@ -73,41 +65,14 @@ impl Share {
             })?);
         }
         options.allow = allow(description, &key("allow"), &sink.allow)?;
-        let count = |name: &str, given: &Option<description::Spanned<u64>>, default: usize| match given {
-            None => Ok(default),
-            Some(given) => match usize::try_from(*given.get_ref()) {
-                Ok(count @ 1..=64) => Ok(count),
-                _ => Err(description.error(key(name), format!("{given}: 1 to 64 are possible"), given.span())),
-            },
-        };
-        options.max_in_flight = count("max-in-flight", &sink.max_in_flight, options.max_in_flight)?;
-        options.max_clients = count("max-clients", &sink.max_clients, options.max_clients)?;
-        let wait_for = count("wait-for", &sink.wait_for, 0)?;
+        options.max_in_flight = keys.count("max-in-flight", &sink.max_in_flight, options.max_in_flight)?;
+        options.max_clients = keys.count("max-clients", &sink.max_clients, options.max_clients)?;
+        let wait_for = keys.count("wait-for", &sink.wait_for, 0)?;
         if let Some(given) = sink.wait_for.as_ref().filter(|_| wait_for > options.max_clients) {
             let detail = format!("{given}: at most {} clients are served", options.max_clients);
             return Err(description.error(key("wait-for"), detail, given.span()).with_hint("raise max-clients"));
         }
         Ok(Self { address, options, wait_for })
-    }
-
-    /// Fails where another kind has keys of this one.
-    pub(super) fn check_absent(description: &Description, name: &str, sink: &description::Sink) -> Result<()> {
-        let given = [
-            ("socket", sink.socket.as_ref().map(|value| value.span())),
-            ("mode", sink.mode.as_ref().map(|value| value.span())),
-            ("group", sink.group.as_ref().map(|value| value.span())),
-            ("allow", sink.allow.first().map(|value| value.span())),
-            ("max-in-flight", sink.max_in_flight.as_ref().map(|value| value.span())),
-            ("max-clients", sink.max_clients.as_ref().map(|value| value.span())),
-            ("wait-for", sink.wait_for.as_ref().map(|value| value.span())),
-        ];
-        match given.into_iter().find_map(|(key, span)| Some((key, span?))) {
-            Some((key, span)) => {
-                let error = description.error(format!("sink.{name}.{key}"), "this key is for kind = \"unixfd\"", span);
-                Err(error.with_hint("add kind = \"unixfd\" and remove `file`"))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Buffers that clients may hold while everybody else goes on.
@@ -174,8 +139,8 @@ impl Writer for ShareWriter {
             server.wait_for_clients(self.wait_for, WAIT_FOR_CLIENTS)?;
             self.wait_for = 0;
         }
-        let Handover { frame, buffer, fence, keep } = handover;
-        let timestamp_ns = self.rate.timestamp_ns(frame);
+        let Handover { frame, buffer, fence, captured_ns, keep } = handover;
+        let timestamp_ns = captured_ns.unwrap_or_else(|| self.rate.timestamp_ns(frame));
         let frame = Frame { color: self.color, sequence: frame, timestamp_ns, ..Frame::new(buffer, fence) };
         server.send(crate::share::unixfd::server::Outgoing { keep: Some(keep), ..frame.into() })?;
         self.written.pictures += 1;

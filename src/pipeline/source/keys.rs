@@ -10,11 +10,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Fourcc;
 use crate::layout::Size;
 
-use super::super::description::{Description, Fit, Orientation, Profile, Rate, Source, SourceKind};
+use super::super::description::{Description, Fit, Orientation, Profile, Rate, Source, SourceKind, Spanned};
 use super::image::{self, Framing, list};
 use super::input::{Input, is_stdin, is_stream};
 use super::unread::Unread;
-use super::{Opening, Reader, Stop, cube, name_span, pattern, raw, unixfd, y4m};
+use super::{Opening, Reader, Stop, cube, decoder, name_span, pattern, raw, unixfd, v4l2, y4m};
+use crate::v4l2::Decoder;
+use crate::v4l2::capture::{self, Negotiated, Wanted};
 
 /// Keys that only some kinds of source have, with their places.
 type Given = [(&'static str, Option<Range<usize>>)];
@@ -34,12 +36,29 @@ pub(super) fn reader(
     opening: Opening<'_>,
 ) -> Result<Box<dyn Reader>> {
     let keys = Keys { description, name, source, opening };
-    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Unixfd) {
-        return keys.unixfd();
+    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::V4l2) {
+        return keys.v4l2();
     }
-    if let Some(socket) = &source.socket {
-        let error = keys.error("socket", "this key is for kind = \"unixfd\"", socket.span());
-        return Err(error.with_hint("add kind = \"unixfd\""));
+    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::V4l2Decoder) {
+        return keys.decoder();
+    }
+    if let Some((key, span)) = keys.of_devices().into_iter().find_map(|(key, span)| Some((key, span?))) {
+        let hint = "add kind = \"v4l2\", or \"v4l2-decoder\" for a stream";
+        return Err(keys.error(key, "this key is for devices", span).with_hint(hint));
+    }
+    match source.kind.as_ref().map(|kind| *kind.get_ref()) {
+        Some(SourceKind::Unixfd) => return keys.unixfd(),
+        Some(SourceKind::Pipewire) => return keys.pipewire(),
+        _ => {}
+    }
+    let of_processes = [
+        ("socket", "unixfd", source.socket.as_ref().map(|value| value.span())),
+        ("node", "pipewire", source.node.as_ref().map(|value| value.span())),
+        ("patience", "unixfd", source.patience.as_ref().map(|value| value.span())),
+    ];
+    if let Some((key, kind, span)) = of_processes.into_iter().find_map(|(key, kind, span)| Some((key, kind, span?))) {
+        let error = keys.error(key, format!("this key is for kind = \"{kind}\""), span);
+        return Err(error.with_hint(format!("add kind = \"{kind}\"")));
     }
     match source.pattern.is_some() {
         true => keys.pattern(),
@@ -88,6 +107,166 @@ impl Keys<'_> {
         ]
     }
 
+    fn of_devices(&self) -> [(&'static str, Option<Range<usize>>); 7] {
+        let source = self.source;
+        [
+            ("device", source.device.as_ref().map(Spanned::span)),
+            ("input", source.input.as_ref().map(Spanned::span)),
+            ("io", source.io.as_ref().map(Spanned::span)),
+            ("buffers", source.buffers.as_ref().map(Spanned::span)),
+            ("timeout", source.timeout.as_ref().map(Spanned::span)),
+            ("controls", source.controls.keys().next().map(Spanned::span)),
+            ("codec", source.codec.as_ref().map(Spanned::span)),
+        ]
+    }
+
+    /// A stream and the device that decodes it, as far as it takes to know its pictures.
+    fn decoder(&self) -> Result<Box<dyn Reader>> {
+        let source = self.source;
+        let [_, stride, offset, frame_bytes] = self.of_raw_files();
+        let [_, input, _, buffers, timeout, controls, _] = self.of_devices();
+        let others = [
+            ("pattern", source.pattern.as_ref().map(Spanned::span)),
+            ("socket", source.socket.as_ref().map(Spanned::span)),
+            ("frames", source.frames.as_ref().map(Spanned::span)),
+            self.size(),
+            input,
+            buffers,
+            timeout,
+            controls,
+            stride,
+            offset,
+            frame_bytes,
+        ];
+        self.refuse(&others, "this key is not for decoders")?;
+        self.refuse(&self.of_images(), "this key is for image files")?;
+        let place = name_span(self.description, self.name);
+        if let Some(wrong) = self.part() {
+            return Err(self.error(wrong, "a stream is decoded once from its beginning", place));
+        }
+        let Some(file) = &source.file else {
+            let error = self.error("file", "missing: this kind decodes a stream", place);
+            return Err(error.with_hint("add file = \"clip.h264\""));
+        };
+        let path = self.description.resolve(file.get_ref());
+        let (name, at) = match &source.codec {
+            Some(codec) => (codec.get_ref().clone(), codec.span()),
+            None => {
+                let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+                let name = match extension.as_deref() {
+                    Some("264" | "avc") => "h264".into(),
+                    Some("265" | "h265") => "hevc".into(),
+                    Some("mjpg") => "mjpeg".into(),
+                    Some("m2v") => "mpeg2".into(),
+                    Some(other) => other.to_owned(),
+                    None => String::new(),
+                };
+                (name, file.span())
+            }
+        };
+        let codec = crate::v4l2::encoder::codec(&name)
+            .map_err(|error| self.error("codec", error.detail(), at).with_hint("add codec = \"h264\", …"))?;
+        let fourcc = source.format.as_ref().map(|format| format.get_ref().0);
+        let Opening::Read(stop) = self.opening else {
+            let what = format!("the stream in {}", path.display());
+            return Ok(Box::new(Unread::new(&what, None, fourcc)));
+        };
+        let wanted = source.device.as_ref().map(|device| device.get_ref().as_str());
+        let device = Decoder::find(wanted, codec).map_err(|error| {
+            let span = source.device.as_ref().map_or(place, Spanned::span);
+            self.error("device", error.detail(), span).with_hint_of(&error)
+        })?;
+        let mut input = Input::open(&path, stop)?;
+        let title = Input::named(&path).display().to_string();
+        let read = Box::new(move |at: u64, into: &mut [u8]| input.read_up_to(at, into));
+        let decoder = Decoder::open(&device, codec, (read, &title), fourcc).map_err(|error| {
+            match (error.op(), &source.format) {
+                ("format", Some(format)) => self.error("format", error.detail(), format.span()).with_hint_of(&error),
+                _ => error.in_context(format!("source \"{}\"", self.name)),
+            }
+        })?;
+        let io = source.io.as_ref().map_or_else(Default::default, |io| *io.get_ref());
+        Ok(Box::new(decoder::DecoderReader::new(decoder, io, source.rate.map(|rate| rate.0))))
+    }
+
+    /// A device, its format agreed on and its controls set; only asked, where it is only looked at.
+    fn v4l2(&self) -> Result<Box<dyn Reader>> {
+        let source = self.source;
+        let [_, stride, offset, frame_bytes] = self.of_raw_files();
+        let others = [
+            ("file", source.file.as_ref().map(Spanned::span)),
+            ("pattern", source.pattern.as_ref().map(Spanned::span)),
+            ("socket", source.socket.as_ref().map(Spanned::span)),
+            ("frames", source.frames.as_ref().map(Spanned::span)),
+            ("codec", source.codec.as_ref().map(Spanned::span)),
+            stride,
+            offset,
+            frame_bytes,
+        ];
+        self.refuse(&others, "this key is not for devices")?;
+        self.refuse(&self.of_images(), "this key is for image files")?;
+        if let Some(pace) = &source.pace {
+            return Err(self.error("pace", "pictures come when the device has them", pace.span()));
+        }
+        let place = name_span(self.description, self.name);
+        if let Some(wrong) = self.part() {
+            return Err(self.error(wrong, "pictures of a device come once", place));
+        }
+        let buffers = match &source.buffers {
+            None => v4l2::DEFAULT_BUFFERS,
+            Some(given) => match u32::try_from(*given.get_ref()) {
+                Ok(count @ 2..=32) => count,
+                _ => return Err(self.error("buffers", format!("{given}: 2 to 32"), given.span())),
+            },
+        };
+        let timeout = match &source.timeout {
+            None => v4l2::DEFAULT_TIMEOUT,
+            Some(given) => match *given.get_ref() {
+                seconds if seconds > 0.0 && seconds <= 86_400.0 => std::time::Duration::from_secs_f64(seconds),
+                _ => return Err(self.error("timeout", format!("{given}: more than 0 s, at most a day"), given.span())),
+            },
+        };
+        let really = matches!(self.opening, Opening::Read(_));
+        let at = source.device.as_ref().map_or(place.clone(), Spanned::span);
+        let device = match capture::find(source.device.as_ref().map(|device| device.get_ref().as_str())) {
+            Ok(device) => device,
+            // Another machine may have it.
+            Err(error) if !really && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                let size = source.size.as_ref().map(|size| size.get_ref().0);
+                let fourcc = source.format.as_ref().map(|format| format.get_ref().0);
+                return Ok(Box::new(Unread::new(&format!("a device ({})", error.detail()), size, fourcc)));
+            }
+            Err(error) => return Err(self.error("device", error.detail(), at).with_hint_of(&error)),
+        };
+        if let Some(input) = source.input.as_ref().filter(|_| really) {
+            device
+                .select_connection(false, input.get_ref())
+                .map_err(|error| self.error("input", error.detail(), input.span()).with_hint_of(&error))?;
+        }
+        for (name, value) in &source.controls {
+            device.set_control(name.get_ref(), value.get_ref(), really).map_err(|error| {
+                let span = if error.detail().contains("has no control") { name.span() } else { value.span() };
+                self.error(&format!("controls.{name}"), error.detail(), span).with_hint_of(&error)
+            })?;
+        }
+        let wanted = Wanted {
+            size: source.size.as_ref().map(|size| size.get_ref().0),
+            fourcc: source.format.as_ref().map(|format| format.get_ref().0),
+            rate: source.rate.map(|rate| (rate.0.numerator, rate.0.denominator)),
+        };
+        let negotiated = Negotiated::new(&device, &wanted, really).map_err(|error| {
+            let span = match error.op() {
+                "format" => source.format.as_ref().map(Spanned::span),
+                "size" => source.size.as_ref().map(Spanned::span),
+                "rate" => None,
+                _ => return error,
+            };
+            self.error(error.op(), error.detail(), span.unwrap_or(place)).with_hint_of(&error)
+        })?;
+        let io = source.io.as_ref().map_or_else(Default::default, |io| *io.get_ref());
+        Ok(Box::new(v4l2::CaptureReader::new(negotiated, v4l2::Options { io, buffers, timeout })))
+    }
+
     fn size(&self) -> (&'static str, Option<Range<usize>>) {
         ("size", self.source.size.as_ref().map(|value| value.span()))
     }
@@ -97,8 +276,9 @@ impl Keys<'_> {
         self.source.range.is_some().then_some("range").or(self.source.r#loop.then_some("loop"))
     }
 
-    fn unixfd(&self) -> Result<Box<dyn Reader>> {
-        let (description, source) = (self.description, self.source);
+    /// What frames of another process have no use for.
+    fn refuse_of_files(&self) -> Result<()> {
+        let source = self.source;
         let others = [
             ("file", source.file.as_ref().map(|value| value.span())),
             ("pattern", source.pattern.as_ref().map(|value| value.span())),
@@ -111,10 +291,65 @@ impl Keys<'_> {
         if let Some(pace) = &source.pace {
             return Err(self.error("pace", "frames come when the producer sends them", pace.span()));
         }
-        let place = name_span(description, self.name);
+        let place = name_span(self.description, self.name);
         if let Some(wrong) = self.part() {
             return Err(self.error(wrong, "frames from a process come once", place));
         }
+        Ok(())
+    }
+
+    fn patience(&self) -> Result<Option<std::time::Duration>> {
+        let key = format!("source.{}.patience", self.name);
+        super::super::sink::patience(self.description, &key, &self.source.patience)
+    }
+
+    fn pipewire(&self) -> Result<Box<dyn Reader>> {
+        self.refuse_of_files()?;
+        let source = self.source;
+        if let Some(allow) = source.allow.first() {
+            return Err(self.error("allow", "this key is for kind = \"unixfd\"", allow.span()));
+        }
+        let patience = self.patience()?;
+        if let Some(node) = source.node.as_ref().filter(|node| node.get_ref().contains('\0')) {
+            return Err(self.error("node", "a node's name has no byte 0", node.span()));
+        }
+        #[cfg(not(feature = "pipewire"))]
+        {
+            let _ = patience;
+            let place = source.kind.as_ref().map_or(0..0, |kind| kind.span());
+            let error = self.error("kind", "this build has no PipeWire", place);
+            Err(error.with_hint("build it with the cargo feature pipewire, or take frames with kind = \"unixfd\""))
+        }
+        #[cfg(feature = "pipewire")]
+        {
+            let node = format!("darkframe.{}", self.name);
+            if let Opening::Look = self.opening {
+                let what = source.node.as_ref().map_or(node.as_str(), |target| target.get_ref());
+                return Ok(Box::new(Unread::new(&format!("the node {what}"), None, None)));
+            }
+            let options = crate::share::pipewire::input::Options {
+                target: source.node.as_ref().map(|node| node.get_ref().clone()),
+                remote: source.socket.as_ref().map(|socket| socket.get_ref().clone()),
+                reconnect: source.reconnect,
+                ..crate::share::pipewire::input::Options::new(node)
+            };
+            let place = name_span(self.description, self.name);
+            let reader = super::pipewire::open(options, patience, self.stop());
+            Ok(Box::new(reader.map_err(|error| match error.kind() {
+                ErrorKind::Interrupted => error,
+                _ => self.error("kind", error.detail(), place).with_hint_of(&error),
+            })?))
+        }
+    }
+
+    fn unixfd(&self) -> Result<Box<dyn Reader>> {
+        self.refuse_of_files()?;
+        let (description, source) = (self.description, self.source);
+        let place = name_span(description, self.name);
+        if let Some(node) = &source.node {
+            return Err(self.error("node", "this key is for kind = \"pipewire\"", node.span()));
+        }
+        let patience = self.patience()?;
         let Some(socket) = &source.socket else {
             let error = self.error("socket", "missing: this kind takes frames from a socket", place);
             return Err(error.with_hint("add socket = \"/run/user/1000/camera.sock\""));
@@ -128,7 +363,7 @@ impl Keys<'_> {
         }
         let options =
             crate::share::unixfd::client::Options { allow, reconnect: source.reconnect, ..Default::default() };
-        let reader = unixfd::SocketReader::open(&address, options, self.stop());
+        let reader = unixfd::open(&address, options, patience, self.stop());
         Ok(Box::new(reader.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error,
             _ => failed(error),
@@ -216,7 +451,8 @@ impl Keys<'_> {
             SourceKind::Image => self.images(folder, file.get_ref(), (stream, look)),
             SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
             // Opened above.
-            SourceKind::Unixfd => Err(Error::failed("unixfd", "a source without its socket")),
+            SourceKind::V4l2 | SourceKind::V4l2Decoder => Err(Error::failed("v4l2", "a source without its device")),
+            SourceKind::Unixfd | SourceKind::Pipewire => Err(Error::failed("source", "a process that is no file")),
             SourceKind::Raw => self.raw(&path, look),
         }
     }

@@ -184,6 +184,18 @@ impl Colorimetry {
     }
 }
 
+/// Range, matrix, transfer and primaries by GStreamer's numbers, which are PipeWire's too.
+#[cfg(feature = "pipewire")]
+pub(in crate::share) fn color_numbers(color: &Color, is_yuv: bool) -> [u32; 4] {
+    Colorimetry::of(color, is_yuv).0
+}
+
+/// `color` with what such numbers say; 0 says nothing.
+#[cfg(feature = "pipewire")]
+pub(in crate::share) fn color_over(color: Color, numbers: [u32; 4], is_yuv: bool) -> Color {
+    Colorimetry(numbers).over(color, is_yuv)
+}
+
 impl fmt::Display for Colorimetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, _)) = COLORIMETRY.iter().find(|(_, numbers)| *numbers == self.0) {
