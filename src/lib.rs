@@ -20,6 +20,7 @@
 //! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
 //! - `cuda`: frames as CUDA device pointers, and back. libcuda is opened at run time, never linked.
 //! - `pipewire`: frames to and from PipeWire; links libpipewire.
+//! - `gstreamer`: frames to and from pipelines of GStreamer; links GStreamer.
 
 pub mod allocator;
 pub mod board;
