@@ -861,11 +861,12 @@ proptest! {
 }
 
 /// Examples whose input somebody must make first, or sends; other tests run them.
-const WITH_INPUT: [&str; 8] = [
+const WITH_INPUT: [&str; 9] = [
     "augment.toml",
     "camera.toml",
     "chain.toml",
     "encode.toml",
+    "halation.toml",
     "kms.toml",
     "pipewire.toml",
     "raw-nv12.toml",
