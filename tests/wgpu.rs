@@ -160,6 +160,9 @@ fn vulkan_and_wgpu_read_each_other() {
     let waits: Vec<_> = work.fence.iter().collect();
     is_pattern(&bench::read(&image, &waits).unwrap(), "drawn by wgpu, copied by Vulkan");
     work.wait(LIMIT).unwrap();
+    let options = vulkan::ImportOptions { assume_linear: true, ..vulkan::ImportOptions::default() };
+    let sampled = vulkan::Image::import(&vulkan, &both.buffer, &options).unwrap();
+    is_pattern(&bench::sampled(&sampled).unwrap(), "drawn by wgpu, sampled by Vulkan");
 }
 
 /// GLES renders, Vulkan copies, wgpu draws what it samples, GLES samples that: one picture through four hands.
@@ -340,7 +343,7 @@ fn what_does_not_fit_is_refused_in_words() {
     assert_eq!(open_fds(), fds);
     // A texture of another device, and a usage that wgpu's validation refuses.
     let Some(texture) = both.texture() else { return };
-    refused(clear(&wgpu, Use::overwrite(&texture), 0.0), ErrorKind::InvalidInput, &[]);
+    refused(clear(&wgpu, Use::overwrite(&texture), 0.0), ErrorKind::InvalidInput, &["another device"]);
     refused(wgpu.submit(&[Use::read(&texture)], &[], []), ErrorKind::InvalidInput, &["another device"]);
     let sampled = Texture::import(&both.wgpu, &both.buffer, TextureUsages::TEXTURE_BINDING).unwrap();
     refused(clear(&both.wgpu, Use::overwrite(&sampled), 0.0), ErrorKind::InvalidInput, &["RENDER_ATTACHMENT"]);
@@ -349,6 +352,37 @@ fn what_does_not_fit_is_refused_in_words() {
     let painter = Painter::new(&both.wgpu, PATTERN, 0);
     painter.paint(Use::overwrite(&texture), &[], &[]).unwrap().wait(LIMIT).unwrap();
     is_pattern(&read(&both.wgpu, &texture, &[]).unwrap(), "drawn behind errors");
+}
+
+/// wgpu makes views of its own format over an image of ours.
+#[test]
+fn both_sides_have_the_same_vulkan_format() {
+    use darkframe::vulkan::ash::vk::Format as Vk;
+    use darkframe::vulkan::formats;
+    use darkframe::wgpu::texture::format_of;
+    use darkframe::wgpu::wgpu::TextureFormat as Wgpu;
+    let mut count = 0;
+    for format in darkframe::format::FORMATS {
+        let fourcc: Fourcc = format.name.parse().unwrap();
+        let Ok(theirs) = format_of(fourcc) else { continue };
+        // As `conv::map_texture_format` of wgpu-hal writes them.
+        let expected = match theirs {
+            Wgpu::R8Unorm => Vk::R8_UNORM,
+            Wgpu::R16Unorm => Vk::R16_UNORM,
+            Wgpu::Rg8Unorm => Vk::R8G8_UNORM,
+            Wgpu::Rg16Unorm => Vk::R16G16_UNORM,
+            Wgpu::Bgra8Unorm => Vk::B8G8R8A8_UNORM,
+            Wgpu::Rgba8Unorm => Vk::R8G8B8A8_UNORM,
+            Wgpu::Rgb10a2Unorm => Vk::A2B10G10R10_UNORM_PACK32,
+            Wgpu::Rgba16Unorm => Vk::R16G16B16A16_UNORM,
+            Wgpu::Rgba16Float => Vk::R16G16B16A16_SFLOAT,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(formats::of(fourcc).unwrap(), expected, "{fourcc}");
+        count += 1;
+    }
+    assert_eq!(count, 14);
+    refused(format_of(Fourcc::NV12), ErrorKind::Unsupported, &["NV12", "import_planes"]);
 }
 
 fn mappings() -> usize {

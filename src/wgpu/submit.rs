@@ -66,10 +66,7 @@ impl Device {
         waits: &[&Fence],
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
     ) -> Result<Submitted> {
-        if let Some(other) = uses.iter().find(|used| !used.texture.device().is_same(self)) {
-            let detail = format!("{:?} was imported on another device ({:?})", other.texture, other.texture.device());
-            return Err(Error::invalid("wgpu submit", detail));
-        }
+        uses.iter().try_for_each(|used| used.texture.check_device(self))?;
         self.check_lost()?;
         let mut fences = pending(uses.iter().map(Use::memory), waits)?;
         let mut cpu_waits = 0;

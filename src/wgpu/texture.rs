@@ -232,6 +232,17 @@ impl Texture {
         self.0.layout
     }
 
+    /// Fails unless it was made on this device: wgpu looks a foreign texture up among its own.
+    pub(super) fn check_device(&self, device: &Device) -> Result<()> {
+        match self.0.device.is_same(device) {
+            true => Ok(()),
+            false => {
+                let detail = format!("{self:?} was imported on another device ({:?})", self.0.device);
+                Err(Error::invalid("wgpu submit", detail))
+            }
+        }
+    }
+
     /// Only one user is left: whoever asks.
     pub(super) fn is_alone(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -248,41 +259,4 @@ fn vulkan_usage(usage: wgpu::TextureUsages) -> Result<vk::ImageUsageFlags> {
     }
     let usages = USAGES.iter().filter(|row| usage.contains(row.0));
     Ok(usages.fold(vk::ImageUsageFlags::empty(), |all, row| all | row.1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vulkan::formats;
-
-    /// wgpu makes views of its own format over an image of ours.
-    #[test]
-    fn both_have_the_same_vulkan_format() {
-        for (name, format) in FORMATS {
-            let ours = formats::of(name.parse().unwrap()).unwrap();
-            // As `conv::map_texture_format` of wgpu-hal writes them.
-            let theirs = match format {
-                wgpu::TextureFormat::R8Unorm => vk::Format::R8_UNORM,
-                wgpu::TextureFormat::R16Unorm => vk::Format::R16_UNORM,
-                wgpu::TextureFormat::Rg8Unorm => vk::Format::R8G8_UNORM,
-                wgpu::TextureFormat::Rg16Unorm => vk::Format::R16G16_UNORM,
-                wgpu::TextureFormat::Bgra8Unorm => vk::Format::B8G8R8A8_UNORM,
-                wgpu::TextureFormat::Rgba8Unorm => vk::Format::R8G8B8A8_UNORM,
-                wgpu::TextureFormat::Rgb10a2Unorm => vk::Format::A2B10G10R10_UNORM_PACK32,
-                wgpu::TextureFormat::Rgba16Unorm => vk::Format::R16G16B16A16_UNORM,
-                wgpu::TextureFormat::Rgba16Float => vk::Format::R16G16B16A16_SFLOAT,
-                other => panic!("{other:?}"),
-            };
-            assert_eq!(ours, theirs, "{name}");
-        }
-        let error = format_of(Fourcc::NV12).unwrap_err();
-        assert!(error.to_string().contains("import_planes"), "{error}");
-    }
-
-    #[test]
-    fn usages_that_nobody_shares_are_refused() {
-        let error = vulkan_usage(wgpu::TextureUsages::STORAGE_BINDING).unwrap_err();
-        assert!(error.to_string().contains("STORAGE_BINDING"), "{error}");
-        assert!(vulkan_usage(wgpu::TextureUsages::empty()).is_err());
-    }
 }

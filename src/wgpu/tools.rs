@@ -14,6 +14,7 @@ use crate::vulkan::submit::HANG;
 /// # Errors
 /// Those of [`Device::submit`].
 pub fn clear(device: &Device, used: Use<'_>, level: f64) -> Result<Submitted> {
+    used.texture().check_device(device)?;
     let view = used.texture().view();
     let commands = catch(device.device(), "wgpu clear", || {
         let mut encoder = device.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -48,6 +49,7 @@ pub fn corner(device: &Device, texture: &Texture, waits: &[&Fence]) -> Result<[u
 }
 
 fn rows(device: &Device, texture: &Texture, waits: &[&Fence], (width, height): (u32, u32)) -> Result<Vec<u8>> {
+    texture.check_device(device)?;
     let texel = texture.texture().format().block_copy_size(None).unwrap_or(4);
     let (row, stride) = (width * texel, (width * texel).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT));
     let (buffer, commands) = catch(device.device(), "wgpu read", || {

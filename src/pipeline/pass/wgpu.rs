@@ -23,7 +23,7 @@ use crate::pipeline::parameters::ParameterSet;
 use crate::pipeline::plan::Setting;
 use crate::pipeline::shader::Shader;
 use crate::pipeline::shader::wgsl::Wgsl;
-use crate::vulkan::{Choice, Info};
+use crate::vulkan::{self, Choice, Info};
 use crate::wgpu::{Device, Use, catch, mapped};
 
 /// Work that takes longer than this hangs.
@@ -149,7 +149,8 @@ fn device(gl: &Gl) -> Result<Device> {
             return Device::of(&info.device_uuid);
         }
     } else if let Some(node) = gl.display().node() {
-        return Device::open(&Choice::Node(node.clone()), &crate::wgpu::Options::default());
+        let device = vulkan::Device::open(&Choice::Node(node.clone()))?;
+        return Device::of(&device.info().device_uuid);
     }
     let names: Vec<String> = known.iter().map(Info::to_string).collect();
     let there = if names.is_empty() { "no Vulkan device at all".into() } else { names.join(", ") };
