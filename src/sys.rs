@@ -30,6 +30,13 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<
     }
 }
 
+/// Now, by `CLOCK_MONOTONIC`, the clock that the kernel's own times are of.
+pub(crate) fn monotonic_ns() -> u64 {
+    // The clock is always there.
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// Size of a page of memory.
 pub(crate) fn page_bytes() -> u32 {
     // SAFETY: sysconf reads a constant of the running system.

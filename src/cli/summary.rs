@@ -55,7 +55,7 @@ fn text(report: &Report) -> String {
     for edge in &report.sources {
         let mut what = count(edge.pictures, "picture");
         if edge.lost > 0 {
-            what.push_str(&format!(" ({} lost)", edge.lost));
+            what.push_str(&format!(" ({} lost, {} of them for want of a buffer)", edge.lost, edge.starved));
         }
         what.push_str(&format!(", read {}", each(&edge.work)));
         if edge.intervals.count > 0 {

@@ -153,9 +153,7 @@ impl Timeline {
     /// `Timeout`.
     pub fn wait(&self, point: u64, timeout: Duration) -> Result<()> {
         // The kernel takes a moment on the monotonic clock.
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-            .map_err(|errno| Error::from_errno("clock_gettime", "CLOCK_MONOTONIC", errno))?;
-        let until = Duration::from(now).saturating_add(timeout);
+        let until = Duration::from_nanos(crate::sys::monotonic_ns()).saturating_add(timeout);
         let until_ns = i64::try_from(until.as_nanos()).unwrap_or(i64::MAX);
         let waited = self.node.syncobj_timeline_wait(&[self.handle], &[point], until_ns, true, true, false);
         match waited {

@@ -123,9 +123,12 @@ pub struct Edge {
     pub dropped: u64,
     /// Sources with `pace = "realtime"`: pictures that came when the next one was due already.
     pub late: u64,
-    /// Sources that count their pictures: those that are missing between the ones that came. A device had no buffer for
-    /// them, or marked them as torn.
+    /// Sources that count their pictures: those that are missing between the ones that came. The run was too slow for them
+    /// (`starved`), or the device left them out by itself or marked them as torn.
     pub lost: u64,
+    /// Of `lost`: those for which the device had no buffer, because this run held them all. More `buffers` help where it is
+    /// slow now and then only.
+    pub starved: u64,
     /// Sources that stamp their pictures: time from one to the next, as stamped.
     pub intervals: Times,
     /// Sources: why the pictures ended, where that was not to be expected.

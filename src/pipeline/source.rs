@@ -81,6 +81,8 @@ pub struct Stamp {
     pub sequence: u64,
     /// From the first picture.
     pub timestamp_ns: u64,
+    /// Of the pictures that were lost right before: those for which the device had no buffer.
+    pub starved: u64,
 }
 
 /// Reads pictures into mapped buffers.

@@ -219,9 +219,12 @@ pub enum Event {
 /// A picture and the right to read it.
 #[derive(Debug)]
 pub struct Captured {
-    /// The memory, the device's sequence number from the stream's start (gaps are pictures that it had no buffer for) and
-    /// its time from the first picture's.
+    /// The memory, the device's sequence number from the stream's start (gaps are pictures that it left out) and its time
+    /// from the first picture's.
     pub frame: Frame,
+    /// Of the pictures that are missing right before this one: those for which the device had no buffer. 0 where its times
+    /// are not of the monotonic clock.
+    pub starved: u64,
     /// Dropped, the device gets the memory back.
     pub lease: Lease,
 }
@@ -265,6 +268,8 @@ struct Slot {
     picture: Option<([u32; uapi::MAX_PLANES], Buffer)>,
     /// The driver's memory, until a picture is made of it.
     exported: Vec<OwnedFd>,
+    /// When the driver got it, by the monotonic clock.
+    given_ns: u64,
 }
 
 /// A device at work.
@@ -280,6 +285,7 @@ pub struct Capture {
     waiting: Vec<(usize, Fence)>,
     first: Option<(u32, u64)>,
     last_sequence: u32,
+    last_timestamp_ns: u64,
     wraps: u64,
     corrupt: u64,
     /// A codec has given its last picture.
@@ -322,7 +328,7 @@ impl Capture {
         let mut queue = Queue::new(&device, negotiated.kind, format, memory, count)?;
         let mut slots = Vec::new();
         for index in 0..queue.len() {
-            let mut slot = Slot { memory: make(&format)?, picture: None, exported: Vec::new() };
+            let mut slot = Slot { memory: make(&format)?, picture: None, exported: Vec::new(), given_ns: 0 };
             if memory == Memory::Driver {
                 slot.exported =
                     (0..format.plane_count).map(|plane| queue.export(index, plane)).collect::<Result<_>>()?;
@@ -351,6 +357,7 @@ impl Capture {
             waiting: Vec::new(),
             first: None,
             last_sequence: 0,
+            last_timestamp_ns: 0,
             wraps: 0,
             corrupt: 0,
             has_ended: false,
@@ -461,7 +468,9 @@ impl Capture {
 
     fn give(&mut self, slot: usize) -> Result<()> {
         let fds: Vec<BorrowedFd<'_>> = self.slots[slot].memory.iter().map(|memory| memory.plane_fd(0)).collect();
-        self.queue.queue(slot, &fds, &[], 0)
+        self.queue.queue(slot, &fds, &[], 0)?;
+        self.slots[slot].given_ns = crate::sys::monotonic_ns();
+        Ok(())
     }
 
     /// The picture in a slot that came back; `None` where it is none.
@@ -492,12 +501,19 @@ impl Capture {
         if info.sequence < self.last_sequence {
             self.wraps += 1 << 32;
         }
+        let lost = info.sequence.wrapping_sub(self.last_sequence).saturating_sub(1);
+        // Buffers are filled in the order in which they were given: where the driver had this one when it wrote the picture
+        // before, it was never without.
+        let is_monotonic = info.flags & uapi::BUF_FLAG_TIMESTAMP_MASK == uapi::BUF_FLAG_TIMESTAMP_MONOTONIC;
+        let was_without = is_monotonic && slot.given_ns > self.last_timestamp_ns;
+        let starved = if was_without && info.sequence != first { u64::from(lost) } else { 0 };
+        self.last_timestamp_ns = info.timestamp_ns;
         self.last_sequence = info.sequence;
         let sequence = (self.wraps + u64::from(info.sequence)).saturating_sub(first.into());
         let timestamp_ns = info.timestamp_ns.saturating_sub(began);
         let frame = Frame { color: negotiated.color, sequence, timestamp_ns, ..Frame::new(buffer, None) };
         let lease = Lease { slot: index, fence: Mutex::default(), returns: Arc::clone(&self.returns) };
-        Ok(Some(Captured { frame, lease }))
+        Ok(Some(Captured { frame, starved, lease }))
     }
 
     /// Lets go of what was captured before now: the next picture is the first one.

@@ -65,7 +65,7 @@ fn camera_to_stream_and_back() {
     let report = run_text(&folder, &encode, Options { require: require(), ..options(count) }).unwrap();
     let source = &report.sources[0];
     println!("{}, {:.1} frames/s", short(source), report.frames_per_second);
-    assert_eq!((report.frames, source.pictures, source.lost), (count, count, 0), "{}", short(source));
+    assert_eq!((report.frames, source.pictures, source.starved), (count, count, 0), "{}", short(source));
     let decode = "[source.stream]\nkind = \"v4l2-decoder\"\nfile = \"@OUT/out.fwht\"\nio = \"import\"\ncolor = { matrix = \"bt601\", range = \"limited\" }\n\
          [pass.top]\nshader = \"top.frag\"\ninputs = [\"stream\"]\nsize = \"40x1\"\n\
          [pass.small]\nshader = \"small.frag\"\ninputs = [\"stream\"]\nsize = \"40x20\"\n\

@@ -328,7 +328,8 @@ impl<'scope> SourceFeed<'scope> {
     pub(super) fn so_far(&self) -> Edge {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let (lost, intervals, ended) = (clock.lost, clock.intervals.clone(), clock.ended.clone());
-        Edge { work, late: self.late.load(Ordering::Relaxed), lost, intervals, ended, ..self.edge.clone() }
+        let (lost, starved) = (clock.lost, clock.starved);
+        let (intervals, ended) = (clock.intervals.clone(), clock.ended.clone());
+        Edge { work, late: self.late.load(Ordering::Relaxed), lost, starved, intervals, ended, ..self.edge.clone() }
     }
 }

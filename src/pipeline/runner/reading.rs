@@ -38,6 +38,7 @@ pub(super) type Stamped = (Filled, Option<u64>);
 pub(super) struct Clock {
     pub(super) last: Option<Stamp>,
     pub(super) lost: u64,
+    pub(super) starved: u64,
     pub(super) intervals: Times,
     pub(super) ended: Option<String>,
 }
@@ -46,6 +47,7 @@ impl Clock {
     fn add(&mut self, stamp: Stamp) {
         if let Some(last) = self.last.replace(stamp) {
             self.lost += stamp.sequence.saturating_sub(last.sequence).saturating_sub(1);
+            self.starved += stamp.starved;
             self.intervals.add(Duration::from_nanos(stamp.timestamp_ns.saturating_sub(last.timestamp_ns)));
         }
     }

@@ -98,7 +98,7 @@ impl Reader for DecoderReader {
 
     fn lend(&mut self) -> Result<Option<Lent>> {
         while !self.ready(HANG)? {}
-        Ok(self.next.take().map(|Captured { frame, lease }| Lent { frame, lease: Box::new(lease) }))
+        Ok(self.next.take().map(|Captured { frame, lease, .. }| Lent { frame, lease: Box::new(lease) }))
     }
 
     fn copies(&self) -> Option<&'static str> {
@@ -107,7 +107,7 @@ impl Reader for DecoderReader {
 
     fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
         while !self.ready(HANG)? {}
-        let Some(Captured { frame, lease }) = self.next.take() else { return Ok(false) };
+        let Some(Captured { frame, lease, .. }) = self.next.take() else { return Ok(false) };
         let map = frame.buffer.map(Access::Read)?;
         lent::copy(frame.buffer.layout(), &map, layout, into);
         drop(map);

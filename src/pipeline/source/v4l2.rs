@@ -10,6 +10,7 @@ use crate::buffer::{Access, Map};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
+use crate::frame::Frame;
 use crate::layout::Layout;
 use crate::v4l2::capture::{self, Capture, Captured, Event, Negotiated};
 
@@ -66,7 +67,8 @@ impl CaptureReader {
 
     fn take(&mut self) -> Option<Captured> {
         let captured = self.next.take()?;
-        self.stamp = Some(Stamp { sequence: captured.frame.sequence, timestamp_ns: captured.frame.timestamp_ns });
+        let Captured { frame: Frame { sequence, timestamp_ns, .. }, starved, .. } = captured;
+        self.stamp = Some(Stamp { sequence, timestamp_ns, starved });
         Some(captured)
     }
 }
@@ -135,7 +137,7 @@ impl Reader for CaptureReader {
 
     fn lend(&mut self) -> Result<Option<Lent>> {
         while !self.ready(self.options.timeout)? {}
-        Ok(self.take().map(|Captured { frame, lease }| Lent { frame, lease: Box::new(lease) }))
+        Ok(self.take().map(|Captured { frame, lease, .. }| Lent { frame, lease: Box::new(lease) }))
     }
 
     fn copies(&self) -> Option<&'static str> {
@@ -144,7 +146,7 @@ impl Reader for CaptureReader {
 
     fn read(&mut self, _index: u64, layout: &Layout, into: &mut Map<'_>) -> Result<bool> {
         while !self.ready(self.options.timeout)? {}
-        let Some(Captured { frame, lease }) = self.take() else { return Ok(false) };
+        let Some(Captured { frame, lease, .. }) = self.take() else { return Ok(false) };
         let map = frame.buffer.map(Access::Read)?;
         lent::copy(frame.buffer.layout(), &map, layout, into);
         drop(map);

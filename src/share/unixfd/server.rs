@@ -306,7 +306,8 @@ impl Server {
         }
         let id = state.next_frame;
         state.next_frame += 1;
-        let base_ns = *state.base_ns.get_or_insert_with(|| monotonic_ns().saturating_sub(frame.timestamp_ns));
+        let base_ns =
+            *state.base_ns.get_or_insert_with(|| crate::sys::monotonic_ns().saturating_sub(frame.timestamp_ns));
         let message = NewBuffer {
             id,
             pts_ns: Some(base_ns.saturating_add(frame.timestamp_ns)),
@@ -457,11 +458,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn monotonic_ns() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
-    now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
 
 impl State {

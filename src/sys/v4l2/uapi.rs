@@ -45,6 +45,8 @@ pub const PIX_FMT_PRIV_MAGIC: u32 = 0xfeed_cafe;
 
 pub const BUF_FLAG_KEYFRAME: u32 = 0x8;
 pub const BUF_FLAG_ERROR: u32 = 0x40;
+pub const BUF_FLAG_TIMESTAMP_MASK: u32 = 0xe000;
+pub const BUF_FLAG_TIMESTAMP_MONOTONIC: u32 = 0x2000;
 pub const BUF_FLAG_LAST: u32 = 0x10_0000;
 
 pub const EVENT_EOS: u32 = 2;

@@ -388,7 +388,7 @@ impl Slots {
         let Frame { buffer: from, fence, sequence, timestamp_ns, .. } = frame;
         let slot = &mut self.slots[index];
         // The first frame's time is now.
-        let base_ns = *self.base_ns.get_or_insert_with(|| monotonic_ns().saturating_sub(timestamp_ns));
+        let base_ns = *self.base_ns.get_or_insert_with(|| crate::sys::monotonic_ns().saturating_sub(timestamp_ns));
         slot.buffer.set_header(base_ns.saturating_add(timestamp_ns) as i64, sequence);
         match (&mut slot.timelines, fence) {
             (Some(timelines), fence) => slot.buffer.set_points(timelines.next(fence.as_ref())?),
@@ -475,9 +475,4 @@ fn copy(from: &Buffer, into: &Buffer) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn monotonic_ns() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
-    now.map_or(0, |now| std::time::Duration::from(now).as_nanos() as u64)
 }
