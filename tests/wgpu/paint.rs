@@ -1,5 +1,7 @@
 //! Draws of wgpu over a whole target, in WGSL that says the colour of each pixel.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use darkframe::error::Result;
@@ -11,6 +13,8 @@ use darkframe::wgpu::{Device, Submitted, Texture, Use, catch};
 /// A shader with `fn color(at: vec2u) -> vec4f`, which reads the textures `input_0`, `input_1`, ….
 pub struct Painter {
     device: Device,
+    /// Made once for each format.
+    pipelines: RefCell<HashMap<wgpu::TextureFormat, wgpu::RenderPipeline>>,
     text: String,
     inputs: usize,
 }
@@ -27,10 +31,14 @@ impl Painter {
                 return vec4f(f32(index & 1u) * 4.0 - 1.0, f32(index >> 1u) * 4.0 - 1.0, 0.0, 1.0);
             }
             @fragment fn pixel(@builtin(position) at: vec4f) -> @location(0) vec4f { return color(vec2u(at.xy)); }";
-        Self { device: device.clone(), text, inputs }
+        Self { device: device.clone(), pipelines: RefCell::default(), text, inputs }
     }
 
     fn pipeline(&self, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
+        self.pipelines.borrow_mut().entry(format).or_insert_with(|| self.new_pipeline(format)).clone()
+    }
+
+    fn new_pipeline(&self, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
         let device = self.device.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
