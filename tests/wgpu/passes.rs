@@ -208,7 +208,7 @@ fn errors_have_their_places() {
     let folder = folder("errors");
     let error = |wgsl: &str, text: &str| {
         folder.write("mix.wgsl", wgsl);
-        folder.run(text, Options::default()).err().expect("it must be refused").to_string()
+        folder.run(text, Options::default()).expect_err("it must be refused").to_string()
     };
     let typo = MIX.replace("base(uv)", "bose(uv)");
     let said = error(&typo, TEXT);
@@ -284,7 +284,11 @@ fn errors_of_a_text_have_the_authors_place() {
     let entry = "fn pixel(uv: vec2f) -> vec4f { return vec4f(1.0); }\n";
     for (text, place, words) in [
         ("fn pixel(uv: vec2f) -> vec4f {\n  return camra(uv);\n}\n", (2, 10), "camra"),
-        ("fn pixel(uv: vec2f) -> vec4f {\n  return camera(uv).rgb;\n}\n", (2, 10), "return"),
+        (
+            "fn pixel(uv: vec2f) -> vec4f {\n  return camera(uv).rgb;\n}\n",
+            (2, 10),
+            "`return` expression does not match",
+        ),
         ("fn pixel(uv: vec2f) -> vec3f { return vec3f(1.0); }\n", (1, 4), ""),
         ("fn pixel(uv: vec2f -> vec4f {}\n", (1, 20), "expected"),
         (&format!("@group(0) @binding(0) var t: texture_2d<f32>;\n{entry}"), (1, 23), "no bindings of its own"),

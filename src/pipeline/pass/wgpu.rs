@@ -299,7 +299,7 @@ impl WgpuPass {
                 sampling.apply(gl, texture)?;
             }
             picture.framebuffer().bind(gl)?;
-            copy.draw(gl, &[textures.clone()], moment)?;
+            copy.draw(gl, std::slice::from_ref(textures), moment)?;
         }
         self.tell(moment);
         match pictures.output.shared() {

@@ -123,7 +123,23 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    last.to_string()
+    without_numbers(&last.to_string())
+}
+
+/// naga names expressions by numbers of its own: ` Some([22])`, ` [22]`.
+fn without_numbers(text: &str) -> String {
+    let mut words = text.to_owned();
+    for (open, close) in [(" Some([", "])"), (" [", "]")] {
+        while let Some(at) = words.find(open) {
+            let number = words[at + open.len()..].find(|c: char| !c.is_ascii_digit());
+            let Some(end) = number.filter(|length| *length > 0).map(|length| at + open.len() + length) else { break };
+            if !words[end..].starts_with(close) {
+                break;
+            }
+            words.replace_range(at..end + close.len(), "");
+        }
+    }
+    words
 }
 
 /// Every member of the struct of uniforms.
