@@ -330,15 +330,20 @@ pub(crate) fn identify(fd: BorrowedFd<'_>) -> Result<(Memory, MemoryId)> {
             (Memory::SealedMemfd, true)
         }
     };
-    let stat = nix::sys::stat::fstat(fd).map_err(|errno| Error::from_errno("fstat", "buffer identity", errno))?;
     let id = match inode_is_unique {
-        true => MemoryId { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
+        true => inode(fd)?,
         false => {
             static NEXT: AtomicU64 = AtomicU64::new(0);
             MemoryId { device: u64::MAX, inode: NEXT.fetch_add(1, Ordering::Relaxed) }
         }
     };
     Ok((memory, id))
+}
+
+/// The identity of an fd's file. It is that of a memory which [`identify`] gave the same, for as long as that is open.
+pub(crate) fn inode(fd: BorrowedFd<'_>) -> Result<MemoryId> {
+    let stat = nix::sys::stat::fstat(fd).map_err(|errno| Error::from_errno("fstat", "buffer identity", errno))?;
+    Ok(MemoryId { device: stat.st_dev as u64, inode: stat.st_ino as u64 })
 }
 
 impl Object {

@@ -7,7 +7,8 @@ use glow::HasContext;
 
 use super::gl::Gl;
 use super::names::{Kind, Name};
-use super::texture::{Renderbuffer, Texture, TextureTarget};
+use super::renderbuffer::Renderbuffer;
+use super::texture::{Texture, TextureTarget};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;
 use crate::layout::Size;

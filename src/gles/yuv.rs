@@ -12,7 +12,8 @@ use recipe::{Place, recipe, recipe_of};
 
 use super::gl::Gl;
 use super::program::{POSITION, Program, ShaderVersion, UV, Uniform};
-use super::texture::{Filter, Texture};
+use super::sampling::Filter;
+use super::texture::Texture;
 use crate::color::{Color, Conversion};
 use crate::error::{Error, Result};
 use crate::format::Fourcc;

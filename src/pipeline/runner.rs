@@ -29,6 +29,7 @@ use super::plan::Plan;
 use super::report::{self, Driver, Report};
 use super::resume::{JobOptions, Work};
 
+mod circle;
 pub mod compile;
 mod deliver;
 mod feed;
@@ -36,6 +37,7 @@ mod lent;
 #[cfg(feature = "wgpu")]
 mod linked;
 pub mod live;
+mod memory;
 mod planes;
 mod programs;
 mod queue;
@@ -144,7 +146,7 @@ pub fn run(description: &Description, options: Options) -> Result<Report> {
         let prepared = Plan::new_until(description, options.frames, &options.stop, &board.encode.nodes);
         let prepared = prepared.and_then(|mut plan| {
             let work = options.job.as_ref().map(|job| Work::open(description, &mut plan, job)).transpose()?;
-            let staged = target::stage(&device, &plan)?;
+            let staged = memory::stage(&device, &plan)?;
             Ok((plan, work, staged))
         });
         (driver.join(), prepared)
@@ -214,7 +216,7 @@ impl<'a> Job<'a> {
         current: Gl,
         mut plan: Plan,
         work: Option<Work>,
-        staged: target::Staged,
+        staged: memory::Staged,
         mut progress: Option<Box<dyn FnMut(Progress)>>,
     ) -> Result<Report>
     where

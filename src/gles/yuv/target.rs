@@ -23,7 +23,8 @@ use crate::format::{Component, Format, Fourcc, Packing};
 use crate::gles::framebuffer::Framebuffer;
 use crate::gles::gl::Gl;
 use crate::gles::program::{POSITION, Program, ProgramSource, ShaderVersion, Uniform};
-use crate::gles::texture::{Texture, Wrap};
+use crate::gles::sampling::Wrap;
+use crate::gles::texture::Texture;
 use crate::layout::Size;
 
 /// How a plane is seen as a render target.

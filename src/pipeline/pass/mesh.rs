@@ -403,7 +403,7 @@ fn texture(gl: &Gl, picture: &Picture, reading: TextureReading) -> Result<Textur
     let mut bytes = &picture.bytes;
     let repeats = reading.wraps != [Repeat::Clamp; 2];
     let wanted = Size::new(size.width.next_power_of_two(), size.height.next_power_of_two());
-    if repeats && wanted != size && !gles::texture::has_npot(gl) {
+    if repeats && wanted != size && !gles::sampling::has_npot(gl) {
         // OpenGL ES 2 repeats no other sizes.
         gles::texture::check_size(gl, wanted)?;
         scaled = enlarged(picture, wanted)?;

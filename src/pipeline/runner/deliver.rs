@@ -13,9 +13,9 @@ use crate::format::Fourcc;
 use super::super::description::Description;
 use super::super::report::{Edge, Times};
 use super::super::sink::{Handover, Picture, Plan, Shape, Writer, Written};
+use super::circle::Delivery;
 use super::feed::HANG;
 use super::queue::{Next, Receiver, Sender, queue};
-use super::target::Delivery;
 
 /// A sink at work.
 pub(super) struct SinkThread<'scope> {

@@ -15,7 +15,7 @@ use crate::gles::{self, Framebuffer, Gl, PackRing, PlaneView, PlaneWay, PlaneWri
 use crate::layout::{Constraints, Size};
 
 use super::super::sink::Shape;
-use super::target::tight_memory;
+use super::memory::tight_memory;
 
 /// The format in which a pass of this format draws: RGB, deep enough for the planes.
 pub(super) fn drawn_format(gl: &Gl, fourcc: Fourcc) -> Result<Fourcc> {

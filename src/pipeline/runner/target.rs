@@ -3,10 +3,9 @@
 //! In: a pass's size and format, and whether a sink reads it. Out: textures for other passes, [`Delivery`] for sinks.
 //! Not here: writing (`deliver`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use crate::allocator::{Request, Usage};
@@ -19,130 +18,15 @@ use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::format::Fourcc;
 use crate::gles::{self, Framebuffer, Gl, InputBinding, Mark, PackRing, Texture, TextureOptions};
-use crate::layout::{Constraints, Size};
+use crate::layout::Size;
 
-use super::super::plan::Plan;
 use super::super::report::{self, Edge};
 use super::super::sink::Shape;
+use super::Job;
+use super::circle::{Circle, Delivery, Lease};
+use super::memory::{buffers_for, read_back_buffers};
 use super::planes::{Planes, Rows, drawn_format, read_back_memory};
 use super::trial::Role;
-use super::{BUFFERS, Job};
-
-/// Buffers made while the driver starts, by the pass's name.
-#[derive(Default)]
-pub(super) struct Staged(HashMap<String, Vec<Buffer>>);
-
-impl Staged {
-    pub(super) fn take(&mut self, pass: &str) -> Vec<Buffer> {
-        self.0.remove(pass).unwrap_or_default()
-    }
-}
-
-/// Makes the memory for read-back where the machine has no dma-bufs anyway, and touches it: page faults cost more than
-/// the copy, and the driver is starting on another core.
-pub(super) fn stage(device: &Device, plan: &Plan) -> Result<Staged> {
-    let mut staged = Staged::default();
-    if !device.nodes().is_empty() || std::path::Path::new("/dev/udmabuf").exists() {
-        return Ok(staged);
-    }
-    for sink in &plan.graph.sinks {
-        let buffers = staged.0.entry(plan.graph.passes[sink.pass].name.clone()).or_default();
-        if buffers.is_empty() {
-            let shape = plan.shape(sink.pass);
-            if shape.size.pixels() > STAGED_PIXELS {
-                continue;
-            }
-            // Without a node and without udmabuf the CPU draws.
-            for _ in 0..read_back_buffers(&shape, true) {
-                let name = &plan.graph.passes[sink.pass].name;
-                let buffer = read_back_memory(device, &shape).map_err(|error| error.in_context(name))?;
-                buffer.populate()?;
-                buffers.push(buffer);
-            }
-        }
-    }
-    Ok(staged)
-}
-
-/// Larger targets may not fit the driver: their memory is made when it has taken the size.
-const STAGED_PIXELS: u64 = 4096 * 4096;
-
-fn buffers_for(shape: &Shape) -> usize {
-    no_more_than_frames(shape, BUFFERS + shape.held)
-}
-
-fn no_more_than_frames(shape: &Shape, buffers: usize) -> usize {
-    shape.frames.map_or(buffers, |frames| frames.clamp(1, buffers as u64) as usize)
-}
-
-/// Buffers for pixels that are read back. Where the CPU draws nothing is gained by reading ahead of the sinks: one is
-/// read into while one is written.
-fn read_back_buffers(shape: &Shape, is_software: bool) -> usize {
-    no_more_than_frames(shape, if is_software { 2 } else { BUFFERS } + shape.held)
-}
-
-/// Memory for the CPU alone, without padding (rows of YUV planes: to four bytes) but for what is wanted: what uploads and
-/// read-back like best.
-pub(super) fn tight_memory(device: &Device, size: Size, fourcc: Fourcc, wanted: Constraints) -> Result<Buffer> {
-    let request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE);
-    // Planes are read back as texels of four bytes.
-    let stride_align_bytes = if fourcc.format()?.is_yuv() { 4 } else { 1 };
-    let request = request.constrain(Constraints { stride_align_bytes, ..Constraints::NONE })?.constrain(wanted)?;
-    let memfd = device.allocators(AllocatorKind::Memfd)?;
-    let memfd = memfd.first().ok_or_else(|| Error::unsupported("memfd", "this machine has no memory files"))?;
-    memfd.allocate(&request)
-}
-
-/// A buffer on its way to sinks. The last of them that lets go sends it back.
-pub(super) struct Lease {
-    pub(super) buffer: Buffer,
-    slot: usize,
-    back: Sender<usize>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // At the end of the run nobody waits for it.
-        let _ = self.back.send(self.slot);
-    }
-}
-
-/// One picture for the sinks of a pass.
-#[derive(Clone)]
-pub(super) struct Delivery {
-    pub(super) frame: u64,
-    pub(super) lease: Arc<Lease>,
-    pub(super) fence: Option<Arc<Fence>>,
-    /// When its source's picture was made, where that is known.
-    pub(super) captured_ns: Option<u64>,
-}
-
-/// Buffers that go round between the GL thread and the sinks.
-struct Circle {
-    buffers: Vec<Buffer>,
-    free: Receiver<usize>,
-    back: Sender<usize>,
-}
-
-impl Circle {
-    fn new(buffers: Vec<Buffer>) -> Self {
-        let (back, free) = channel();
-        for slot in 0..buffers.len() {
-            // The receiver is ours.
-            let _ = back.send(slot);
-        }
-        Self { buffers, free, back }
-    }
-
-    /// Waits for a buffer that no sink holds.
-    fn take(&self) -> Result<usize> {
-        self.free.recv().map_err(|_| Error::failed("buffers", "no sink is left to give one back"))
-    }
-
-    fn lease(&self, slot: usize) -> Arc<Lease> {
-        Arc::new(Lease { buffer: self.buffers[slot].clone(), slot, back: self.back.clone() })
-    }
-}
 
 enum Out {
     /// No sink reads the pass.

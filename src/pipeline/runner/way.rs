@@ -18,7 +18,7 @@ use crate::layout::{Constraints, Size};
 use super::super::description::Optimize;
 use super::super::source::Info;
 use super::Job;
-use super::target::tight_memory;
+use super::memory::tight_memory;
 use super::trial::Role;
 
 /// Buffers and the textures over them.

@@ -24,6 +24,9 @@ use super::wire::{self, HEADER_BYTES, Header, Message};
 /// The most fds that the kernel passes with one message.
 const MAX_FDS: usize = 253;
 
+/// Of a payload, read at one time: a length is believed when its bytes are there.
+const CHUNK_BYTES: usize = 4096;
+
 /// What a socket had to give.
 #[derive(Debug)]
 pub(super) enum Arrival {
@@ -94,19 +97,22 @@ impl Inbox {
                 }
                 return Ok(Arrival::Message(message, fds));
             }
-            let mut chunk = [0; 4096];
             let fds = self.fds.len();
-            let wanted = left.min(chunk.len());
-            let Some(count) = self.read(socket, &mut chunk[..wanted])? else { return Ok(Arrival::Nothing) };
+            let mut payload = std::mem::take(&mut self.payload);
+            let had = payload.len();
+            payload.resize(had + left.min(CHUNK_BYTES), 0);
+            let count = self.read(socket, &mut payload[had..]);
+            // What nobody knows is read and forgotten.
+            let kept = if header.is_unknown() { 0 } else { count.as_ref().map_or(0, |count| count.unwrap_or(0)) };
+            payload.truncate(had + kept);
+            self.payload = payload;
+            let Some(count) = count? else { return Ok(Arrival::Nothing) };
             self.check_open(count, &wire::name(header.kind))?;
             if self.fds.len() != fds {
                 let detail = format!("{}: fds in the middle of the payload", wire::name(header.kind));
                 return Err(Error::invalid(OP, detail));
             }
             self.got += count;
-            if !header.is_unknown() {
-                self.payload.extend_from_slice(&chunk[..count]);
-            }
         }
     }
 

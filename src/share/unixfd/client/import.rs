@@ -46,6 +46,13 @@ impl Imports {
     ) -> Result<(Buffer, bool)> {
         let wrong = |error: Error| error.in_context(format!("NEW_BUFFER {}", message.id));
         let placement = planes::place(message, caps)?;
+        // Known memory is what it was: its fds are open, so no other file has its inode.
+        let inodes = fds.iter().map(|fd| buffer::inode(fd.as_fd())).collect::<Result<Vec<_>>>().map_err(wrong)?;
+        if let Some(buffer) = self.known(&inodes, &placement)
+            && (buffer.memory() == Memory::DmaBuf) == (message.memory == MemoryKind::DmaBuf)
+        {
+            return Ok((buffer, true));
+        }
         let mut ids = Vec::new();
         for fd in &fds {
             match buffer::identify(fd.as_fd()) {
@@ -63,12 +70,6 @@ impl Imports {
             }
         }
         let planes: Vec<MemoryId> = placement.memory.iter().map(|index| ids[*index]).collect();
-        let found = self.known.iter().position(|(ids, buffer)| *ids == planes && *buffer.layout() == placement.layout);
-        if let Some(known) = found.and_then(|index| self.known.remove(index)) {
-            let buffer = known.1.clone();
-            self.known.push_back(known);
-            return Ok((buffer, true));
-        }
         let mut fds: Vec<Option<OwnedFd>> = fds.into_iter().map(Some).collect();
         let one = placement.memory.iter().all(|index| *index == placement.memory[0]);
         let wanted = if one { &placement.memory[..1] } else { &placement.memory[..] };
@@ -88,6 +89,18 @@ impl Imports {
             self.known.pop_front();
         }
         Ok((buffer, true))
+    }
+
+    /// What was made of these memories before.
+    fn known(&mut self, ids: &[MemoryId], placement: &Placement) -> Option<Buffer> {
+        let planes = || placement.memory.iter().map(|index| ids[*index]);
+        let is_it = |(ids, buffer): &(Vec<MemoryId>, Buffer)| {
+            ids.iter().copied().eq(planes()) && *buffer.layout() == placement.layout
+        };
+        let known = self.known.iter().position(is_it).and_then(|index| self.known.remove(index))?;
+        let buffer = known.1.clone();
+        self.known.push_back(known);
+        Some(buffer)
     }
 
     /// Reads the planes into memory of our own.
