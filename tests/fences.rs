@@ -185,7 +185,10 @@ fn e03_cpu_access_waits_for_implicit_fences() {
             std::thread::scope(|scope| {
                 let (sender, over) = mpsc::channel();
                 let buffer = &buffer;
-                scope.spawn(move || sender.send(drop(buffer.map(cpu_access).unwrap())).unwrap());
+                scope.spawn(move || {
+                    drop(buffer.map(cpu_access).unwrap());
+                    sender.send(()).unwrap();
+                });
                 let ended = over.recv_timeout(LONG);
                 timeline.increment(1);
                 ended.unwrap_or_else(|_| panic!("{what}: waits"));
