@@ -110,9 +110,11 @@ impl Machine {
         let strings = compatible.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         let mut drm_drivers = Vec::new();
         for entry in std::fs::read_dir(DRM_CLASS).into_iter().flatten().flatten() {
-            let driver = std::fs::read_link(entry.path().join("device/driver"));
-            let name = driver.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-            drm_drivers.extend(name.filter(|name| !drm_drivers.contains(name)));
+            for driver in drivers_of(&entry.path().join("device")) {
+                if !drm_drivers.contains(&driver) {
+                    drm_drivers.push(driver);
+                }
+            }
         }
         Self {
             compatible: strings.map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
@@ -120,6 +122,16 @@ impl Machine {
             gl_renderer: None,
         }
     }
+}
+
+/// The driver of a device in sysfs, and those of its virtio functions: virtio-gpu's device is the bus's, `virtio-pci`.
+fn drivers_of(device: &Path) -> Vec<String> {
+    let name = |folder: &Path| Some(std::fs::read_link(folder.join("driver")).ok()?.file_name()?.to_str()?.to_owned());
+    let mut functions: Vec<_> =
+        std::fs::read_dir(device).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    functions.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("virtio")));
+    functions.sort();
+    std::iter::once(device).chain(functions.iter().map(|path| &**path)).filter_map(name).collect()
 }
 
 impl Matches {
@@ -459,6 +471,18 @@ mod tests {
         assert!(lima.fits(&machine(Some("Mali-400 MP"))) > lima.fits(&machine(None)));
         assert_eq!(lima.fits(&machine(Some("Mali-G52"))), 0);
         assert_eq!(Matches::default().fits(&machine(None)), 0);
+    }
+
+    #[test]
+    fn the_driver_of_a_virtio_function_is_found() {
+        let folder = std::env::temp_dir().join(format!("darkframe-sysfs-{}", std::process::id()));
+        let function = folder.join("virtio0");
+        std::fs::create_dir_all(&function).unwrap();
+        std::os::unix::fs::symlink("../../../bus/pci/drivers/virtio-pci", folder.join("driver")).unwrap();
+        std::os::unix::fs::symlink("../../../../bus/virtio/drivers/virtio_gpu", function.join("driver")).unwrap();
+        let found = drivers_of(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, ["virtio-pci", "virtio_gpu"]);
     }
 
     #[test]

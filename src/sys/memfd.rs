@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 /// A memfd of `size_bytes`, zeroed, that can neither shrink nor grow. It may still be written, as udmabuf demands.
 pub fn create_sealed(name: &str, size_bytes: u64) -> nix::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    nix::unistd::ftruncate(&fd, i64::try_from(size_bytes).map_err(|_| Errno::EOVERFLOW)?)?;
+    nix::unistd::ftruncate(&fd, libc::off_t::try_from(size_bytes).map_err(|_| Errno::EOVERFLOW)?)?;
     fcntl(&fd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))?;
     Ok(fd)
 }

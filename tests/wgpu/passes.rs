@@ -293,7 +293,6 @@ fn errors_of_a_text_have_the_authors_place() {
         ("fn pixel(uv: vec2f -> vec4f {}\n", (1, 20), "expected"),
         (&format!("@group(0) @binding(0) var t: texture_2d<f32>;\n{entry}"), (1, 23), "no bindings of its own"),
         (&format!("{entry}@fragment fn main() -> @location(0) vec4f {{ return vec4f(1.0); }}\n"), (2, 11), "main"),
-        (&format!("struct Uniforms {{ on: atomic<u32> }}\n{entry}"), (1, 1), ""),
         ("vec4 pixel(vec2 uv) { return camera(); }\n", (1, 1), "no entry function"),
     ] {
         let error = open(&folder, text).unwrap_err();
