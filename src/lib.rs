@@ -21,6 +21,7 @@
 //! - `wgpu`: buffers as textures of wgpu on Vulkan, and passes of shaders in WGSL.
 //! - `cuda`: frames as CUDA device pointers, and back. libcuda is opened at run time, never linked.
 //! - `pipewire`: frames to and from PipeWire; links libpipewire.
+//! - `gstreamer`: frames to and from pipelines of GStreamer; links GStreamer.
 
 pub mod allocator;
 pub mod board;

@@ -8,6 +8,8 @@ pub mod dma_buf;
 pub mod dma_heap;
 #[cfg(feature = "gbm")]
 pub mod gbm_dl;
+#[cfg(feature = "gstreamer")]
+pub mod gstreamer;
 #[cfg(feature = "kms")]
 pub mod kms;
 pub mod mapping;

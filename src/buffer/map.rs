@@ -135,13 +135,7 @@ impl<'a> Map<'a> {
     }
 
     fn object(&self, index: usize) -> &[u8] {
-        let mapping = self.buffer.0.objects[index].mapping.get().expect("mapped by Map::new");
-        #[expect(unsafe_code, reason = "the mapping becomes a slice")]
-        // SAFETY: the mapping is as long as it says and lives as long as the buffer, which this guard borrows; writers
-        // in this process are excluded by Borrows. Memory shared with others may change under a reader: bytes only.
-        unsafe {
-            std::slice::from_raw_parts(mapping.as_ptr(), mapping.len_bytes())
-        }
+        object(self.buffer, index)
     }
 
     /// All bytes of memory object `index`.
@@ -153,6 +147,51 @@ impl<'a> Map<'a> {
         unsafe {
             std::slice::from_raw_parts_mut(mapping.as_ptr(), mapping.len_bytes())
         }
+    }
+}
+
+/// All bytes of memory object `index`, which a guard for reading has mapped.
+fn object(buffer: &Buffer, index: usize) -> &[u8] {
+    let mapping = buffer.0.objects[index].mapping.get().expect("mapped by Map::new");
+    #[expect(unsafe_code, reason = "the mapping becomes a slice")]
+    // SAFETY: the mapping is as long as it says and lives as long as the buffer, which is borrowed; writers in this
+    // process are excluded by Borrows. Memory shared with others may change under a reader: bytes only.
+    unsafe {
+        std::slice::from_raw_parts(mapping.as_ptr(), mapping.len_bytes())
+    }
+}
+
+/// As [`Map`] for reading one memory object, for those that keep it: the buffer lives as long.
+#[cfg(feature = "gstreamer")]
+#[derive(Debug)]
+pub(crate) struct Held {
+    buffer: Buffer,
+    index: usize,
+    opened: usize,
+}
+
+#[cfg(feature = "gstreamer")]
+impl Held {
+    pub(crate) fn new(buffer: Buffer, index: usize) -> Result<Self> {
+        let map = Map::new(&buffer, Access::Read)?;
+        let opened = map.opened;
+        // Its access ends when this is dropped.
+        std::mem::forget(map);
+        Ok(Self { buffer, index, opened })
+    }
+}
+
+#[cfg(feature = "gstreamer")]
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        object(&self.buffer, self.index)
+    }
+}
+
+#[cfg(feature = "gstreamer")]
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(Map { buffer: &self.buffer, access: Access::Read, opened: self.opened });
     }
 }
 

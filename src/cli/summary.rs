@@ -88,7 +88,11 @@ fn text(report: &Report) -> String {
     lines.extend(gpu_times(report));
     lines.extend(per_frame(report));
     lines.extend(why_copied(edges()));
-    let notes = report.sources.iter().flat_map(|edge| edge.notes.iter().map(|note| format!("{}: {note}", edge.name)));
+    let notes = report
+        .sources
+        .iter()
+        .chain(&report.sinks)
+        .flat_map(|edge| edge.notes.iter().map(|note| format!("{}: {note}", edge.name)));
     lines.extend(notes);
     let ended = |edge: &Edge| Some(format!("{}: the stream ended early: {}", edge.name, edge.ended.as_ref()?));
     lines.extend(report.sources.iter().filter_map(ended));

@@ -270,6 +270,12 @@ impl Description {
         }
     }
 
+    /// The text between the two bytes; empty where it was not there.
+    #[cfg(feature = "gstreamer")]
+    pub(in crate::pipeline) fn text(&self, range: std::ops::Range<usize>) -> &str {
+        self.origin.text.get(range).unwrap_or_default()
+    }
+
     /// The folder that files are relative to.
     pub fn folder(&self) -> &Path {
         self.origin.path.parent().unwrap_or(Path::new(""))

@@ -447,6 +447,12 @@ fn lay_out_for_devices(
             graph.passes[pass].layout = joined;
             continue;
         }
+        if plan.elements.is_some()
+            && let Some(joined) = faults.take(graph.passes[pass].layout.join(super::sink::gstreamer::CONSTRAINTS))
+        {
+            graph.passes[pass].layout = joined;
+            continue;
+        }
         let Some(device) = &plan.device else { continue };
         let wanted = device.check_controls().and_then(|()| device.constraints(&shape(graph, pass)));
         let joined = wanted.and_then(|wanted| graph.passes[pass].layout.join(wanted));

@@ -267,7 +267,8 @@ fn is_in_parts(kind: SinkKind) -> bool {
     match kind {
         SinkKind::Raw | SinkKind::Y4m => true,
         SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng | SinkKind::Null | SinkKind::Unixfd => false,
-        SinkKind::V4l2 | SinkKind::V4l2Encoder | SinkKind::Kms | SinkKind::Pipewire => false,
+        SinkKind::V4l2 | SinkKind::V4l2Encoder | SinkKind::Kms => false,
+        SinkKind::Pipewire | SinkKind::Gstreamer => false,
     }
 }
 

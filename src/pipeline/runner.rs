@@ -301,6 +301,7 @@ impl<'a> Job<'a> {
             let target = &targets[sink.pass];
             let shape = target.delivered(&shapes[sink.pass]);
             let memories = target.memories();
+            let memories = (memories, self.require);
             sinks.push(SinkThread::start(scope, sink.plan.clone(), sink.pass, shape, memories, self.description)?);
         }
 

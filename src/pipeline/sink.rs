@@ -17,6 +17,7 @@ use crate::share::unixfd::Caps;
 use super::description::{self, Description, Rate, SinkKind, WhenFull};
 
 pub mod apng;
+pub mod gstreamer;
 pub mod journal;
 #[cfg(feature = "kms")]
 pub mod kms;
@@ -126,6 +127,19 @@ pub trait Writer: Send {
         Err(Error::failed("sink", "this sink takes pixels, not memory"))
     }
 
+    /// Fails where this sink would copy pictures that came as memory, now or later.
+    ///
+    /// # Errors
+    /// `Unsupported` with the reason.
+    fn require_zero_copy(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What is to be known of how pictures went, for reports; asked at the end.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// No picture will come any more: a stream ends here, so that its reader need not wait for slower sinks. A file stays
     /// as it is until every sink has written everything.
     ///
@@ -170,6 +184,8 @@ pub struct Plan {
     pub display: Option<kms::Display>,
     /// Kind `pipewire`: the node.
     pub node: Option<pipewire::Node>,
+    /// Kind `gstreamer`: the elements.
+    pub elements: Option<gstreamer::Elements>,
     color: description::ColorKeys,
 }
 
@@ -196,10 +212,11 @@ impl Plan {
             })?,
         };
         SharedKeys { description, name, sink }.check_kind(kind)?;
-        let (mut share, mut node) = (None, None);
+        let (mut share, mut node, mut elements) = (None, None, None);
         match kind {
             SinkKind::Unixfd => share = Some(unixfd::Share::new(description, name, sink)?),
             SinkKind::Pipewire => node = Some(pipewire::Node::new(description, name, sink)?),
+            SinkKind::Gstreamer => elements = Some(gstreamer::Elements::new(description, name, sink)?),
             _ => {}
         }
         let device = v4l2::Device::new(description, name, sink, kind)?;
@@ -222,7 +239,11 @@ impl Plan {
                 let kind = if kind == SinkKind::Unixfd { "unixfd" } else { "pipewire" };
                 return Err(description.error(key("file"), format!("a {kind} sink writes no file"), file.span()));
             }
-            (SinkKind::Unixfd | SinkKind::Pipewire, None) => {}
+            (SinkKind::Gstreamer, Some(file)) => {
+                let error = description.error(key("file"), "the pipeline's own elements write files", file.span());
+                return Err(error.with_hint("end the text with filesink location=…"));
+            }
+            (SinkKind::Unixfd | SinkKind::Pipewire | SinkKind::Gstreamer, None) => {}
             (SinkKind::Null, Some(file)) => {
                 return Err(description.error(key("file"), "a null sink writes no file", file.span()));
             }
@@ -279,6 +300,7 @@ impl Plan {
             journal,
             share,
             node,
+            elements,
             device,
             #[cfg(feature = "kms")]
             display,
@@ -288,8 +310,9 @@ impl Plan {
 
     /// How many buffers this sink may hold, without which everybody else must still have enough.
     pub fn holds(&self) -> usize {
-        let clients =
-            self.share.as_ref().map_or(0, unixfd::Share::holds) + self.node.as_ref().map_or(0, pipewire::Node::holds);
+        let clients = self.share.as_ref().map_or(0, unixfd::Share::holds)
+            + self.node.as_ref().map_or(0, pipewire::Node::holds)
+            + self.elements.as_ref().map_or(0, gstreamer::Elements::holds);
         clients
             + match self.when_full {
                 // The run waits for this sink anyway: what it may fall behind is what the circle gives, or was asked for.
@@ -312,7 +335,9 @@ impl Plan {
         let format = shape.fourcc.format()?;
         match self.kind {
             // PipeWire has no names for some of these either, which it says itself.
-            SinkKind::Unixfd | SinkKind::Pipewire => Caps::linear(shape.fourcc, shape.size).check()?,
+            SinkKind::Unixfd | SinkKind::Pipewire | SinkKind::Gstreamer => {
+                Caps::linear(shape.fourcc, shape.size).check()?
+            }
             SinkKind::Png | SinkKind::Jpeg | SinkKind::Apng if format.is_yuv() => {
                 let detail = format!("{}: PNG and JPEG files are RGB", format.name);
                 return Err(Error::unsupported("format", detail)
@@ -379,6 +404,10 @@ impl Plan {
                 Some(node) => node.open(shape)?,
                 None => return Err(Error::failed("pipewire", "a sink without its keys")),
             },
+            SinkKind::Gstreamer => match &self.elements {
+                Some(elements) => elements.open(shape)?,
+                None => return Err(Error::failed("gstreamer", "a sink without its keys")),
+            },
             SinkKind::Raw => Box::new(raw::RawWriter::create(&file, shape.fourcc, delivered, journal)?),
             SinkKind::Png => Box::new(StillsWriter::create(&file, Encoding::Png, picker()?, journal)?),
             SinkKind::Jpeg => Box::new(StillsWriter::create(&file, Encoding::Jpeg(self.quality), picker()?, journal)?),
@@ -398,6 +427,9 @@ impl Plan {
         #[cfg(feature = "kms")]
         if self.display.is_some() {
             return kms::place(description, &self.name, &error);
+        }
+        if self.elements.is_some() {
+            return gstreamer::Elements::place(description, &self.name, &error);
         }
         match (&self.device, description.sinks.get(self.name.as_str())) {
             (Some(_), Some(sink)) if matches!(error.op(), "format" | "device" | "codec" | "output") => {

@@ -20,6 +20,8 @@ use super::description::{Convert, Description, Pace, Rate, Source};
 
 pub mod cube;
 mod decoder;
+#[cfg(feature = "gstreamer")]
+mod gstreamer;
 pub mod image;
 pub(in crate::pipeline) mod input;
 mod keys;

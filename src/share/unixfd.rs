@@ -11,7 +11,7 @@ pub mod address;
 pub mod caps;
 pub mod client;
 mod link;
-mod planes;
+pub(in crate::share) mod planes;
 pub mod server;
 pub mod video_format;
 pub mod wire;

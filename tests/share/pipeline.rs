@@ -112,6 +112,24 @@ fn a_build_without_pipewire_says_so() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A build without GStreamer says so, at the key.
+#[cfg(not(feature = "gstreamer"))]
+#[test]
+fn a_build_without_gstreamer_says_so() {
+    let folder = folder("no-gstreamer");
+    for text in [
+        format!("{PATTERN}[sink.out]\ninput = \"test\"\nkind = \"gstreamer\"\npipeline = \"fakesink\"\n"),
+        "[source.in]\nkind = \"gstreamer\"\npipeline = \"videotestsrc\"\n[sink.out]\ninput = \"in\"\nkind = \"null\"\n"
+            .into(),
+    ] {
+        let output = darkframe(&folder, &text).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains("this build has no GStreamer"), "{error}");
+        assert!(error.contains("cargo feature gstreamer"), "{error}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A producer that accepts and says nothing is waited for as long as `patience` says.
 #[test]
 fn patience_ends() {

@@ -26,6 +26,9 @@ pub struct Sink {
     /// `pipewire`: the daemon's, by name or path. Default: `unixfd` needs it; `pipewire`: that of the variable
     /// `PIPEWIRE_REMOTE`, else `pipewire-0`.
     pub socket: Option<Spanned<String>>,
+    /// `gstreamer`: what the pictures go into, as `gst-launch-1.0` takes it: `"x264enc ! h264parse ! mp4mux ! filesink
+    /// location=out.mp4"`. Files are relative to the current directory. Default: `gstreamer` needs it.
+    pub pipeline: Option<Spanned<String>>,
     /// `unixfd`: permission bits of the socket's file. Default: 0o600, this user alone.
     pub mode: Option<Spanned<u32>>,
     /// `unixfd`: group of the socket's file, by name or number. Default: this user's.
@@ -37,10 +40,13 @@ pub struct Sink {
     /// `pipewire`: the name of the node that others link to. Default: `darkframe.` and the sink's name.
     pub node: Option<Spanned<String>>,
     /// `unixfd`: frames that one client may hold or have coming; `pipewire`: all consumers together. 1 to 64, each is a
-    /// buffer more, for `pipewire` two; `when-full` says what happens beyond. Unit: frames. Default: `unixfd` 2, `pipewire` 4.
+    /// buffer more, for `pipewire` two; `when-full` says what happens beyond. `gstreamer`: frames whose memory the pipeline may
+    /// have; where it keeps them and wants more, as encoders that look ahead do, further ones are copied.
+    /// Unit: frames. Default: `unixfd` 2, `pipewire` and `gstreamer` 4.
     pub max_in_flight: Option<Spanned<u64>>,
     /// `unixfd`, `pipewire`: how long `when-full = "block"` waits for one that gives nothing back: then `unixfd` lets the
-    /// client go, and `pipewire`, which cannot, drops frames until something comes back. Unit: seconds. Default: 10.
+    /// client go, and `pipewire`, which cannot, drops frames until something comes back. `gstreamer`: how long the pipeline may
+    /// take nothing, and how long it may need to end. Unit: seconds. Default: 10; `gstreamer` 60.
     pub patience: Option<Spanned<f64>>,
     /// `unixfd`: clients at one time, 1 to 64; each may hold `max-in-flight` buffers. Default: 4.
     pub max_clients: Option<Spanned<u64>>,
@@ -113,6 +119,9 @@ pub enum SinkKind {
     /// Frames for other processes, as a node of PipeWire (class `Video/Source`) that they link to. In builds with the cargo
     /// feature `pipewire`.
     Pipewire,
+    /// The elements of a `pipeline` of GStreamer, in this process: encoders, files, networks. In builds with the cargo feature
+    /// `gstreamer`.
+    Gstreamer,
 }
 
 /// What happens with a picture that comes while a sink is busy and its queue is full.

@@ -32,8 +32,11 @@ pub struct Source {
     /// `pipewire`: the node to take frames from, by name or number, for the session manager, which links it. Default:
     /// whatever is linked to this one, `darkframe.` and the source's name.
     pub node: Option<Spanned<String>>,
-    /// `unixfd`, `pipewire`: how long the producer has to say what its frames are. Unit: seconds. Default: 10; with
-    /// `reconnect` no limit.
+    /// `gstreamer`: what makes the pictures, as `gst-launch-1.0` takes it: `"filesrc location=clip.mp4 ! decodebin"`. Files are
+    /// relative to the current directory. Default: `gstreamer` needs it.
+    pub pipeline: Option<Spanned<String>>,
+    /// `unixfd`, `pipewire`: how long the producer has to say what its frames are; `gstreamer`: how long the first picture may
+    /// take. Unit: seconds. Default: 10; with `reconnect` no limit.
     pub patience: Option<Spanned<f64>>,
     /// `unixfd`, `pipewire`: waits for a producer that is not there yet, and again where one goes away without saying that
     /// its stream ends.
@@ -56,7 +59,8 @@ pub struct Source {
     /// `v4l2`: how many pictures the device and the run have between them, 2 to 32; it may want more. Unit: pictures.
     /// Default: 6.
     pub buffers: Option<Spanned<u64>>,
-    /// `v4l2`: after so long without a picture the stream is over; what came before is kept. Unit: s. Default: 5.
+    /// `v4l2`, `gstreamer`: after so long without a picture the stream is over; what came before is kept. Unit: s.
+    /// Default: `v4l2` 5, `gstreamer` 10.
     pub timeout: Option<Spanned<f64>>,
     /// `v4l2`: controls that are set before the first picture, by the names that `v4l2-ctl -L` shows:
     /// `{ brightness = 128, test_pattern = "100% Colorbar" }`. Default: as they are.
@@ -202,6 +206,9 @@ pub enum SourceKind {
     Unixfd,
     /// Frames from a node of PipeWire: a camera, a screen, another pipeline. In builds with the cargo feature `pipewire`.
     Pipewire,
+    /// Pictures that a `pipeline` of GStreamer makes, in this process: decoders, cameras, networks. In builds with the cargo
+    /// feature `gstreamer`.
+    Gstreamer,
     /// Pictures of a camera or grabber, a Video4Linux device.
     V4l2,
     /// Pictures that a Video4Linux decoder makes of an elementary stream.

@@ -74,7 +74,7 @@ impl Plan {
             let file = match (&sink.plan.file, &sink.plan.share) {
                 (Some(file), _) => file.display().to_string(),
                 (None, Some(share)) => share.address().to_string(),
-                (None, None) => "nothing".into(),
+                (None, None) => sink.plan.elements.as_ref().map_or("nothing".into(), |elements| elements.text.clone()),
             };
             let every =
                 if sink.plan.every > 1 { format!(", every {}th frame", sink.plan.every) } else { String::new() };

@@ -25,7 +25,7 @@ pub(super) struct SinkThread<'scope> {
     failed: Arc<AtomicBool>,
     /// Times of the thread: one a picture.
     work: Arc<Mutex<Times>>,
-    thread: ScopedJoinHandle<'scope, Result<Written>>,
+    thread: ScopedJoinHandle<'scope, Result<(Written, Vec<String>)>>,
 }
 
 impl<'scope> SinkThread<'scope> {
@@ -35,11 +35,14 @@ impl<'scope> SinkThread<'scope> {
         plan: Plan,
         pass: usize,
         (shape, delivered): (Shape, Fourcc),
-        memories: &[Buffer],
+        (memories, require_zero_copy): (&[Buffer], bool),
         description: &Description,
     ) -> Result<Self> {
         let opened = plan.open(&shape, delivered).and_then(|mut writer| {
             writer.expect_memories(memories)?;
+            if require_zero_copy {
+                writer.require_zero_copy()?;
+            }
             Ok(writer)
         });
         let mut writer = opened.map_err(|error| plan.explain(description, error))?;
@@ -53,7 +56,7 @@ impl<'scope> SinkThread<'scope> {
             if result.is_err() {
                 flag.store(true, Ordering::Release);
             }
-            result
+            result.map(|written| (written, writer.notes()))
         });
         Ok(Self { pass, plan, queue, failed, work, thread })
     }
@@ -88,9 +91,18 @@ impl<'scope> SinkThread<'scope> {
         self.queue.commit();
         let dropped = self.queue.dropped();
         let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let written = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
+        let (written, more) = result.map_err(|error| error.in_context(format!("sink \"{}\"", self.plan.name)))?;
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Edge { name: self.plan.name, pictures: written.pictures, bytes: written.bytes, dropped, work, ..edge })
+        let notes = edge.notes.iter().cloned().chain(more).collect();
+        Ok(Edge {
+            name: self.plan.name,
+            pictures: written.pictures,
+            bytes: written.bytes,
+            notes,
+            dropped,
+            work,
+            ..edge
+        })
     }
 
     /// What has been written so far; the bytes are known at the end.

@@ -51,26 +51,31 @@ impl SharedKeys<'_> {
 
     /// Fails where there is a key that only other kinds have.
     pub(super) fn check_kind(&self, kind: SinkKind) -> Result<()> {
-        use SinkKind::{Pipewire, Unixfd};
+        use SinkKind::{Gstreamer, Pipewire, Unixfd};
         let sink = self.sink;
-        let given: [(&str, _, &[SinkKind]); 9] = [
+        let given: [(&str, _, &[SinkKind]); 10] = [
             ("socket", sink.socket.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
             ("mode", sink.mode.as_ref().map(Spanned::span), &[Unixfd]),
             ("group", sink.group.as_ref().map(Spanned::span), &[Unixfd]),
             ("allow", sink.allow.first().map(Spanned::span), &[Unixfd]),
             ("node", sink.node.as_ref().map(Spanned::span), &[Pipewire]),
-            ("max-in-flight", sink.max_in_flight.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
+            ("pipeline", sink.pipeline.as_ref().map(Spanned::span), &[Gstreamer]),
+            ("max-in-flight", sink.max_in_flight.as_ref().map(Spanned::span), &[Unixfd, Pipewire, Gstreamer]),
             ("max-clients", sink.max_clients.as_ref().map(Spanned::span), &[Unixfd]),
-            ("patience", sink.patience.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
+            ("patience", sink.patience.as_ref().map(Spanned::span), &[Unixfd, Pipewire, Gstreamer]),
             ("wait-for", sink.wait_for.as_ref().map(Spanned::span), &[Unixfd, Pipewire]),
         ];
         for (key, span, kinds) in given {
             let Some(span) = span.filter(|_| !kinds.contains(&kind)) else { continue };
-            let name = if kinds.contains(&Unixfd) { "unixfd" } else { "pipewire" };
+            let name = match kinds.first() {
+                Some(Gstreamer) => "gstreamer",
+                Some(Pipewire) => "pipewire",
+                _ => "unixfd",
+            };
             let detail = format!("this key is for kind = \"{name}\"");
             let error = self.description.error(self.key(key), detail, span);
             return Err(match kind {
-                Unixfd | Pipewire => error.with_hint("remove it"),
+                Unixfd | Pipewire | Gstreamer => error.with_hint("remove it"),
                 _ => error.with_hint(format!("add kind = \"{name}\" and remove `file`")),
             });
         }

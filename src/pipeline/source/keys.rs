@@ -18,6 +18,8 @@ use super::{Opening, Reader, Stop, cube, decoder, name_span, pattern, raw, unixf
 use crate::v4l2::Decoder;
 use crate::v4l2::capture::{self, Negotiated, Wanted};
 
+mod gstreamer;
+
 /// Keys that only some kinds of source have, with their places.
 type Given = [(&'static str, Option<Range<usize>>)];
 
@@ -42,6 +44,9 @@ pub(super) fn reader(
     if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::V4l2Decoder) {
         return keys.decoder();
     }
+    if source.kind.as_ref().is_some_and(|kind| *kind.get_ref() == SourceKind::Gstreamer) {
+        return keys.gstreamer();
+    }
     if let Some((key, span)) = keys.of_devices().into_iter().find_map(|(key, span)| Some((key, span?))) {
         let hint = "add kind = \"v4l2\", or \"v4l2-decoder\" for a stream";
         return Err(keys.error(key, "this key is for devices", span).with_hint(hint));
@@ -54,6 +59,7 @@ pub(super) fn reader(
     let of_processes = [
         ("socket", "unixfd", source.socket.as_ref().map(|value| value.span())),
         ("node", "pipewire", source.node.as_ref().map(|value| value.span())),
+        ("pipeline", "gstreamer", source.pipeline.as_ref().map(|value| value.span())),
         ("patience", "unixfd", source.patience.as_ref().map(|value| value.span())),
     ];
     if let Some((key, kind, span)) = of_processes.into_iter().find_map(|(key, kind, span)| Some((key, kind, span?))) {
@@ -219,13 +225,7 @@ impl Keys<'_> {
                 _ => return Err(self.error("buffers", format!("{given}: 2 to 32"), given.span())),
             },
         };
-        let timeout = match &source.timeout {
-            None => v4l2::DEFAULT_TIMEOUT,
-            Some(given) => match *given.get_ref() {
-                seconds if seconds > 0.0 && seconds <= 86_400.0 => std::time::Duration::from_secs_f64(seconds),
-                _ => return Err(self.error("timeout", format!("{given}: more than 0 s, at most a day"), given.span())),
-            },
-        };
+        let timeout = self.timeout()?.unwrap_or(v4l2::DEFAULT_TIMEOUT);
         let really = matches!(self.opening, Opening::Read(_));
         let at = source.device.as_ref().map_or(place.clone(), Spanned::span);
         let device = match capture::find(source.device.as_ref().map(|device| device.get_ref().as_str())) {
@@ -342,6 +342,19 @@ impl Keys<'_> {
         }
     }
 
+    /// How long a stream may have no picture.
+    fn timeout(&self) -> Result<Option<std::time::Duration>> {
+        match &self.source.timeout {
+            None => Ok(None),
+            Some(given) => match *given.get_ref() {
+                seconds if seconds > 0.0 && seconds <= 86_400.0 => {
+                    Ok(Some(std::time::Duration::from_secs_f64(seconds)))
+                }
+                _ => Err(self.error("timeout", format!("{given}: more than 0 s, at most a day"), given.span())),
+            },
+        }
+    }
+
     fn unixfd(&self) -> Result<Box<dyn Reader>> {
         self.refuse_of_files()?;
         let (description, source) = (self.description, self.source);
@@ -452,7 +465,9 @@ impl Keys<'_> {
             SourceKind::Cube => Ok(Box::new(cube::open(&path)?)),
             // Opened above.
             SourceKind::V4l2 | SourceKind::V4l2Decoder => Err(Error::failed("v4l2", "a source without its device")),
-            SourceKind::Unixfd | SourceKind::Pipewire => Err(Error::failed("source", "a process that is no file")),
+            SourceKind::Unixfd | SourceKind::Pipewire | SourceKind::Gstreamer => {
+                Err(Error::failed("source", "frames that are no file"))
+            }
             SourceKind::Raw => self.raw(&path, look),
         }
     }

@@ -51,18 +51,28 @@ pub(super) fn fds(buffer: &Buffer, read_only: bool) -> impl Iterator<Item = Borr
 
 /// Where the planes of a received frame are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Placement {
+pub(in crate::share) struct Placement {
     /// Offsets count from the start of each plane's fd.
-    pub(super) layout: Layout,
+    pub(in crate::share) layout: Layout,
     /// For each plane the index of its memory.
-    pub(super) memory: Vec<usize>,
+    pub(in crate::share) memory: Vec<usize>,
 }
 
 /// Checks what a message says of its frame, against the caps and within itself.
 pub(super) fn place(message: &NewBuffer, caps: &Caps) -> Result<Placement> {
-    let wrong = |detail: String| Error::invalid(OP, format!("NEW_BUFFER {}: {detail}", message.id));
+    let placed = place_in(message.video(), &message.memories, caps);
+    placed.map_err(|error| error.in_context(format!("NEW_BUFFER {}", message.id)))
+}
+
+/// Checks what is said of a frame in these memories, against the caps and within itself.
+pub(in crate::share) fn place_in(
+    video: Option<&VideoMeta>,
+    memories: &[MemoryRange],
+    caps: &Caps,
+) -> Result<Placement> {
+    let wrong = |detail: String| Error::invalid(OP, detail);
     let size = caps.size;
-    let planes: Vec<PlaneLayout> = match message.video() {
+    let planes: Vec<PlaneLayout> = match video {
         Some(video) => {
             if Size::new(video.width, video.height) != size {
                 let detail = format!("GstVideoMeta says {}x{}, the caps {size}", video.width, video.height);
@@ -88,7 +98,7 @@ pub(super) fn place(message: &NewBuffer, caps: &Caps) -> Result<Placement> {
     let mut memory = Vec::new();
     for (index, plane) in planes.iter().enumerate() {
         let mut start = 0u64;
-        let found = message.memories.iter().position(|range| {
+        let found = memories.iter().position(|range| {
             let inside = plane.offset_bytes >= start && plane.offset_bytes - start < range.size_bytes;
             if !inside {
                 start = start.saturating_add(range.size_bytes);
@@ -96,10 +106,10 @@ pub(super) fn place(message: &NewBuffer, caps: &Caps) -> Result<Placement> {
             inside
         });
         let end = if caps.modifier == Modifier::LINEAR { whole.plane_end(index)? } else { plane.offset_bytes + 1 };
-        let total: u64 = message.memories.iter().fold(0, |sum, range| sum.saturating_add(range.size_bytes));
+        let total: u64 = memories.iter().fold(0, |sum, range| sum.saturating_add(range.size_bytes));
         let beyond = || wrong(format!("plane {index} ends at byte {end}, its memory at byte {total}"));
         let found = found.ok_or_else(beyond)?;
-        let range = message.memories[found];
+        let range = memories[found];
         if end - start > range.size_bytes {
             return Err(match end > total {
                 true => beyond(),
