@@ -26,8 +26,8 @@ bench:
 # What a change must pass besides the tests.
 check:
 	cargo fmt --all --check
-	cargo clippy --features mux,vulkan,cuda --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --features mux,vulkan,cuda --no-deps --locked
+	cargo clippy --features mux,vulkan,cuda,wgpu --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --features mux,vulkan,cuda,wgpu --no-deps --locked
 
 # The pictures of shaders/README.md, from the shipped photographs.
 pictures:

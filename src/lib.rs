@@ -18,6 +18,7 @@
 //! - `gbm` (default): the GBM allocator and EGL's GBM platform. libgbm is opened at run time, never linked.
 //! - `cli` (default): the command `darkframe`.
 //! - `vulkan`: buffers as Vulkan images and buffers, and back. libvulkan is opened at run time, never linked.
+//! - `wgpu`: buffers as textures of wgpu on Vulkan, and passes of shaders in WGSL.
 //! - `cuda`: frames as CUDA device pointers, and back. libcuda is opened at run time, never linked.
 //! - `pipewire`: frames to and from PipeWire; links libpipewire.
 //! - `gstreamer`: frames to and from pipelines of GStreamer; links GStreamer.
@@ -49,6 +50,8 @@ mod sys;
 pub mod v4l2;
 #[cfg(feature = "vulkan")]
 pub mod vulkan;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 /// The Rust blocks of the README are compiled as doctests.
 #[cfg(doctest)]

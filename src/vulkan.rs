@@ -25,6 +25,8 @@ use ash::vk;
 
 use crate::error::{Error, ErrorKind};
 
+#[cfg(feature = "wgpu")]
+pub(crate) mod adopt;
 pub mod buffer;
 pub mod cache;
 pub mod device;

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["egl"],
     &["gles"],
     &["vulkan"],
-    &["cuda"],
+    &["wgpu", "cuda"],
     &["share"],
     &["pipeline"],
     &["probe", "selftest", "doctor"],

@@ -345,11 +345,15 @@ fn disabled_passes_let_their_first_input_through() {
 fn keys_that_do_not_go_together_are_said() {
     let head = "[source.a]\npattern = \"bars\"\nsize = \"8x8\"\n[sink.s]\ninput = \"p\"\nkind = \"null\"\n[pass.p]\n";
     for (keys, place, words) in [
-        ("inputs = [\"a\"]", "7:7", "it does nothing: a pass has one of shader, overlay, blend, mesh and compute"),
+        (
+            "inputs = [\"a\"]",
+            "7:7",
+            "it does nothing: a pass has one of shader, overlay, blend, mesh, compute and wgpu",
+        ),
         (
             "shader = \"x.frag\"\nblend = \"add\"",
             "9:9",
-            "shader and blend are both there: a pass has one of shader, overlay, blend, mesh and compute",
+            "shader and blend are both there: a pass has one of shader, overlay, blend, mesh, compute and wgpu",
         ),
         ("blend = \"ad\"\ninputs = [\"a\", \"a\"]", "8:9", "did you mean `add`?"),
         ("blend = \"add\"\ninputs = [\"a\"]", "8:9", "blend takes two inputs, the lower picture first: 1 given"),

@@ -861,12 +861,13 @@ proptest! {
 }
 
 /// Examples whose input somebody must make first, or sends; other tests run them.
-const WITH_INPUT: [&str; 9] = [
+const WITH_INPUT: [&str; 10] = [
     "augment.toml",
     "camera.toml",
     "chain.toml",
     "encode.toml",
     "gstreamer.toml",
+    "halation.toml",
     "kms.toml",
     "pipewire.toml",
     "raw-nv12.toml",

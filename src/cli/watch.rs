@@ -138,8 +138,9 @@ impl Watching {
     /// One of the files has changed; while the last edit is broken, any file may be the missing one.
     fn concerns(&self, paths: &[PathBuf], is_broken: bool) -> bool {
         let is_source = |path: &Path| {
-            path.extension()
-                .is_some_and(|ending| ["frag", "glsl", "vert", "comp", "toml"].iter().any(|known| ending == *known))
+            path.extension().is_some_and(|ending| {
+                ["frag", "glsl", "vert", "comp", "wgsl", "toml"].iter().any(|known| ending == *known)
+            })
         };
         paths.is_empty() || paths.iter().any(|path| self.files.contains(path) || (is_broken && is_source(path)))
     }

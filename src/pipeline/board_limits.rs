@@ -27,7 +27,8 @@ pub fn check(plan: &Plan, board: &str, limits: &Limits, faults: &mut Faults) {
                 faults.add(Error::new(ErrorKind::Unsupported, board_op(board), detail));
             }
         }
-        if let Some(shader) = shader {
+        // What is written in WGSL is no matter of OpenGL ES.
+        if let Some(shader) = shader.as_deref().filter(|shader| shader.version != Version::Wgsl) {
             Look { shader, board, limits, tokens: tokens(&shader.text) }.all(faults);
         }
     }

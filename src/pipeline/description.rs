@@ -114,13 +114,13 @@ pub struct Parameter {
     pub description: Option<String>,
 }
 
-/// One draw: inputs by name, one of `shader`, `overlay`, `blend`, `mesh` and `compute`, one target.
+/// One draw: inputs by name, one of `shader`, `overlay`, `blend`, `mesh`, `compute` and `wgpu`, one target.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pass {
     /// The fragment shader, relative to the pipeline file; beside `mesh` that of its surfaces. Default: none, where
-    /// `overlay`, `blend`, `mesh` or `compute` is given.
+    /// `overlay`, `blend`, `mesh`, `compute` or `wgpu` is given.
     pub shader: Option<Spanned<PathBuf>>,
     /// Lays the second input over the first.
     pub overlay: Option<Spanned<Overlay>>,
@@ -130,6 +130,12 @@ pub struct Pass {
     pub mesh: Option<Spanned<Mesh>>,
     /// Runs a compute shader (OpenGL ES 3.1): its file, or a table.
     pub compute: Option<Spanned<Compute>>,
+    /// Draws with wgpu on Vulkan (cargo feature `wgpu`): a file in WGSL with `fn pixel(uv: vec2f) -> vec4f`, the colour of the target
+    /// at `uv`, (0, 0) top left. Inputs are functions, `camera(uv: vec2f) -> vec4f` between texels by `filter` and `wrap`, and
+    /// `camera_texel(at: vec2i) -> vec4f`; `resolution`, `camera_size`, `time` and `frame` are variables; `struct Uniforms` has the
+    /// uniforms, read as `uniforms.NAME`. Inputs and target have 8 bits; YUV is converted on the way in and drawn on the way out.
+    /// Pictures go to wgpu and back in dma-bufs where both drivers take them, else through memory; the report says which.
+    pub wgpu: Option<Spanned<PathBuf>>,
     /// The dialect of the shader. Default: `"darkframe"`.
     pub style: Option<Spanned<Style>>,
     /// Names in the shader, and the source or pass that each is: `{ base = "camera" }`; `["camera"]` is short for
@@ -176,7 +182,8 @@ impl Pass {
     /// The key that names a shader file, and the file.
     pub fn shader_file(&self) -> Option<(&'static str, &Spanned<PathBuf>)> {
         let compute = self.compute.as_ref().map(|compute| ("compute", &compute.get_ref().0.file));
-        self.shader.as_ref().map(|file| ("shader", file)).or(compute)
+        let wgpu = self.wgpu.as_ref().map(|file| ("wgpu", file));
+        self.shader.as_ref().map(|file| ("shader", file)).or(compute).or(wgpu)
     }
 }
 

@@ -102,7 +102,7 @@ impl PassNode {
 
     /// A fragment shader is run over the whole target: "this very pixel" of an input is one of the target.
     pub fn is_full_screen(&self) -> bool {
-        !matches!(self.kind, Kind::Mesh | Kind::Compute)
+        !matches!(self.kind, Kind::Mesh | Kind::Compute | Kind::Wgpu)
     }
 
     /// Drawn once in every frame by a fragment shader over the whole target, from inputs that end at their edges; nobody

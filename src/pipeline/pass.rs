@@ -28,6 +28,8 @@ pub mod compute;
 #[cfg(feature = "mesh")]
 pub mod mesh;
 mod shadertoy;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 /// When a frame is.
 #[derive(Clone, Copy, Debug)]

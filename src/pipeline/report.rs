@@ -169,8 +169,11 @@ pub struct Pass {
     pub parts: Vec<String>,
     /// `ABGR8888 1280x720`
     pub target: String,
-    /// GLSL ES version.
+    /// GLSL ES version, or `WGSL`.
     pub glsl: String,
+    /// Who draws it, where that is not OpenGL ES, and how its pictures get there and back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn_by: Option<String>,
     /// 4 where the plan draws four pixels at a time (`optimize`), else 1.
     pub pixels_per_fragment: u32,
     /// Time of the GL thread in the draw's calls. They return before it is drawn: the GPU (or the threads of a driver

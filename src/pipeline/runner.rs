@@ -34,6 +34,8 @@ pub mod compile;
 mod deliver;
 mod feed;
 mod lent;
+#[cfg(feature = "wgpu")]
+mod linked;
 pub mod live;
 mod memory;
 mod planes;
@@ -235,6 +237,7 @@ impl<'a> Job<'a> {
         }
         let mut stages =
             programs::compile(gl, &mut plan, &feeds).map_err(|error| with_place(self.description, error))?;
+        stages.iter_mut().try_for_each(|stage| stage.link(gl, &self))?;
         let (graph, sizes, parts) = (plan.graph.clone(), plan.sizes.clone(), plan.parts.clone());
         let (four_wide, reused) = (plan.four_wide.clone(), plan.reused.clone());
         let mut parameters = plan.parameters.clone();
@@ -282,6 +285,17 @@ impl<'a> Job<'a> {
                 }
             }
         }
+        if self.require {
+            for (index, stage) in stages.iter().enumerate() {
+                if let Some((device, Some(reason))) = stage.way() {
+                    let name = &graph.passes[index].name;
+                    let detail = format!("pass {name}: pictures would be copied to {device} and back: {reason}");
+                    return Err(Error::unsupported("require zero-copy", detail).with_hint(
+                        "run without it to copy, or run where both drivers take dma-bufs (darkframe probe)",
+                    ));
+                }
+            }
+        }
         let mut sinks: Vec<SinkThread<'scope>> = Vec::new();
         for sink in &graph.sinks {
             let target = &targets[sink.pass];
@@ -313,6 +327,10 @@ impl<'a> Job<'a> {
                     target: format!("{} {}", graph.passes[index].fourcc, sizes[index]),
                     glsl: stages[index].version().into(),
                     pixels_per_fragment: if four_wide[index] { 4 } else { 1 },
+                    drawn_by: stages[index].way().map(|(device, reason)| match reason {
+                        None => format!("wgpu on {device}, pictures in dma-bufs"),
+                        Some(reason) => format!("wgpu on {device}, pictures copied: {reason}"),
+                    }),
                     ..report::Pass::default()
                 })
                 .collect(),
@@ -355,12 +373,16 @@ impl<'a> Job<'a> {
             if rebound {
                 let again = programs::compile_again(gl, &plan, &feeds);
                 stages = again.map_err(|error| with_place(self.description, error))?;
+                stages.iter_mut().try_for_each(|stage| stage.link(gl, &self))?;
                 // New programs have no values yet.
                 seen = u64::MAX;
                 gl.collect();
             }
             if let Some(edit) = live.take_edit() {
                 let result = programs::recompile(gl, &mut plan, &feeds, edit, &mut stages);
+                for stage in stages.iter_mut().filter(|stage| stage.is_unlinked()) {
+                    stage.link(gl, &self)?;
+                }
                 let result = result.map(|(compiled, mut parameters)| {
                     parameters.keep_values_of(&live.parameters.snapshot());
                     live.parameters.replace(parameters);
@@ -543,6 +565,7 @@ fn with_place(description: &Description, error: Error) -> Error {
             "wrap" => pass.wrap.as_ref().map(|wrap| wrap.span()),
             "mesh" => pass.mesh.as_ref().map(|mesh| mesh.span()),
             "compute" => pass.compute.as_ref().map(|compute| compute.span()),
+            "wgpu" => pass.wgpu.as_ref().map(|file| file.span()),
             _ => None,
         }
     });

@@ -19,6 +19,7 @@ pub mod gain;
 pub mod join;
 pub mod texels;
 pub mod tokens;
+pub mod wgsl;
 mod words;
 
 use words::{NEW_IN_300, has_function, uniforms, without_comments, words};
@@ -35,6 +36,8 @@ pub enum Version {
     Es300,
     /// GLSL ES 3.10: OpenGL ES 3.1, compute shaders only.
     Es310,
+    /// No GLSL: WGSL, for wgpu.
+    Wgsl,
 }
 
 /// Who writes the pixel.
@@ -65,6 +68,11 @@ impl Declared {
         self.kind.contains("sampler")
     }
 
+    /// Its numbers are whole ones.
+    pub fn is_whole(&self) -> bool {
+        self.kind.starts_with(['i', 'u', 'b']) || (self.kind.starts_with("vec") && self.kind.ends_with(['i', 'u']))
+    }
+
     /// Numbers in a value of this type; `None` for samplers and types that no description can give.
     pub fn components(&self) -> Option<usize> {
         let one = match self.kind.as_str() {
@@ -74,6 +82,16 @@ impl Declared {
             "vec4" | "ivec4" | "uvec4" | "bvec4" | "mat2" => 4,
             "mat3" => 9,
             "mat4" => 16,
+            // WGSL.
+            "f32" | "i32" | "u32" => 1,
+            "vec2f" | "vec2i" | "vec2u" => 2,
+            "vec3f" | "vec3i" | "vec3u" => 3,
+            "vec4f" | "vec4i" | "vec4u" | "mat2x2f" => 4,
+            "mat2x3f" | "mat3x2f" => 6,
+            "mat2x4f" | "mat4x2f" => 8,
+            "mat3x3f" => 9,
+            "mat3x4f" | "mat4x3f" => 12,
+            "mat4x4f" => 16,
             _ => return None,
         };
         Some(one * self.elements)
@@ -104,6 +122,8 @@ pub struct Shader {
     lines: Vec<(usize, usize)>,
     /// What is known of a text that was put together.
     joined: Option<join::Joined>,
+    /// WGSL: the whole text, and where uniforms lie.
+    pub wgsl: Option<wgsl::Wgsl>,
 }
 
 /// A shader may include so many files.
@@ -149,6 +169,7 @@ impl Shader {
             files: Vec::new(),
             lines: Vec::new(),
             joined: None,
+            wgsl: None,
         };
         shader.append(path, text)?;
         let plain = without_comments(&shader.text);

@@ -82,7 +82,7 @@ pub struct Handles {
 
 /// What the device was made with.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Caps {
+pub(crate) struct Caps {
     pub memory_fd: bool,
     pub dma_buf: bool,
     pub modifiers: bool,
@@ -147,7 +147,7 @@ impl fmt::Debug for Device {
     }
 }
 
-const WANTED: &[&CStr] = &[
+pub(super) const WANTED: &[&CStr] = &[
     khr::external_memory_fd::NAME,
     ext::external_memory_dma_buf::NAME,
     ext::image_drm_format_modifier::NAME,
@@ -155,11 +155,14 @@ const WANTED: &[&CStr] = &[
     khr::external_semaphore_fd::NAME,
 ];
 
+/// What an instance and a device are made with.
+const API_VERSION: u32 = vk::API_VERSION_1_3;
+
 /// The process's instance. It is never destroyed: NVIDIA's driver (580) is unloaded with the last one, and OpenGL ES of the same
 /// process then tells of no device and makes no texture any more.
 static INSTANCE: Mutex<Option<(ash::Entry, ash::Instance)>> = Mutex::new(None);
 
-fn open_instance() -> Result<(ash::Entry, ash::Instance)> {
+pub(super) fn open_instance() -> Result<(ash::Entry, ash::Instance)> {
     let mut known = INSTANCE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match &*known {
         Some(known) => Ok(known.clone()),
@@ -179,9 +182,13 @@ fn make_instance() -> Result<(ash::Entry, ash::Instance)> {
     if version < vk::API_VERSION_1_1 {
         return Err(Error::unsupported("vkEnumerateInstanceVersion", "Vulkan 1.0; 1.1 is needed"));
     }
-    let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3).engine_name(c"darkframe");
-    let create = vk::InstanceCreateInfo::default().application_info(&application);
-    // SAFETY: the structs live in this frame; no extension or layer is asked for.
+    let application = vk::ApplicationInfo::default().api_version(API_VERSION).engine_name(c"darkframe");
+    #[cfg(feature = "wgpu")]
+    let names: Vec<_> = super::adopt::instance_extensions(&entry)?.iter().map(|name| name.as_ptr()).collect();
+    #[cfg(not(feature = "wgpu"))]
+    let names = Vec::new();
+    let create = vk::InstanceCreateInfo::default().application_info(&application).enabled_extension_names(&names);
+    // SAFETY: the structs live in this frame; the extensions are those that the library has just listed.
     let instance = unsafe { entry.create_instance(&create, None) }.map_err(|result| match result {
         vk::Result::ERROR_INCOMPATIBLE_DRIVER => {
             Error::unsupported("vkCreateInstance", "this machine has no Vulkan driver").with_hint(
@@ -193,7 +200,7 @@ fn make_instance() -> Result<(ash::Entry, ash::Instance)> {
     Ok((entry, instance))
 }
 
-fn extensions(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<HashSet<CString>> {
+pub(super) fn extensions(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<HashSet<CString>> {
     // SAFETY: `physical` is the instance's.
     let found = unsafe { instance.enumerate_device_extension_properties(physical) };
     let found = found.map_err(|result| failed("vkEnumerateDeviceExtensionProperties", "", result))?;
@@ -224,7 +231,7 @@ fn describe(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<In
     })
 }
 
-fn all(instance: &ash::Instance) -> Result<Vec<(vk::PhysicalDevice, Info)>> {
+pub(super) fn all(instance: &ash::Instance) -> Result<Vec<(vk::PhysicalDevice, Info)>> {
     // SAFETY: the instance is alive.
     let physical = unsafe { instance.enumerate_physical_devices() };
     let physical = physical.map_err(|result| failed("vkEnumeratePhysicalDevices", "", result))?;
@@ -235,7 +242,7 @@ fn all(instance: &ash::Instance) -> Result<Vec<(vk::PhysicalDevice, Info)>> {
 type Fits = Box<dyn Fn(&Info) -> bool>;
 
 impl Choice {
-    fn pick(&self, found: Vec<(vk::PhysicalDevice, Info)>) -> Result<(vk::PhysicalDevice, Info)> {
+    pub(super) fn pick(&self, found: Vec<(vk::PhysicalDevice, Info)>) -> Result<(vk::PhysicalDevice, Info)> {
         let there: Vec<String> = found.iter().map(|(_, info)| info.to_string()).collect();
         let there = if there.is_empty() { "no Vulkan device at all".into() } else { there.join(", ") };
         let (fits, what): (Fits, String) = match self {
@@ -289,27 +296,13 @@ impl Device {
         let (entry, instance) = open_instance()?;
         let (physical, info) = choice.pick(all(&instance)?)?;
         check_version(&info)?;
-        // SAFETY: `physical` is the instance's.
-        let families = unsafe { instance.get_physical_device_queue_family_properties(physical) };
-        let both = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE;
-        let family = families.iter().position(|family| family.queue_flags.contains(both)).ok_or_else(|| {
-            Error::unsupported("vulkan queue", format!("{info} has no queue for graphics and compute"))
-        })? as u32;
+        let family = family(&instance, physical, &info)?;
         let there = extensions(&instance, physical)?;
         let taken: Vec<CString> =
             WANTED.iter().filter(|name| there.contains(**name)).map(|&name| name.into()).collect();
         let names: Vec<_> = taken.iter().map(|name| name.as_ptr()).collect();
 
-        let mut timeline = vk::PhysicalDeviceTimelineSemaphoreFeatures::default();
-        let mut ycbcr = vk::PhysicalDeviceSamplerYcbcrConversionFeatures::default();
-        let mut asked = vk::PhysicalDeviceFeatures2::default().push_next(&mut ycbcr);
-        if info.version >= (1, 2) {
-            asked = asked.push_next(&mut timeline);
-        }
-        // SAFETY: the chain is structs of this frame that Vulkan 1.1, or 1.2 where it is there, knows.
-        unsafe { instance.get_physical_device_features2(physical, &mut asked) };
-        let (has_timeline, has_ycbcr) = (timeline.timeline_semaphore != 0, ycbcr.sampler_ycbcr_conversion != 0);
-
+        let (has_timeline, has_ycbcr) = features(&instance, physical, &info);
         let mut timeline = vk::PhysicalDeviceTimelineSemaphoreFeatures::default().timeline_semaphore(has_timeline);
         let mut ycbcr = vk::PhysicalDeviceSamplerYcbcrConversionFeatures::default().sampler_ycbcr_conversion(has_ycbcr);
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
@@ -353,7 +346,7 @@ impl Device {
         Ok(Self::build(handles, info, false))
     }
 
-    fn build(handles: Handles, info: Info, owned: bool) -> Self {
+    pub(super) fn build(handles: Handles, info: Info, owned: bool) -> Self {
         let Handles { entry, instance, physical, device, .. } = handles;
         let has = |name: &CStr| handles.extensions.iter().any(|known| known.as_c_str() == name);
         let sync = match has(khr::external_semaphore_fd::NAME) {
@@ -430,7 +423,7 @@ impl Device {
         self.0.memory.memory_types_as_slice()
     }
 
-    pub(super) fn caps(&self) -> &Caps {
+    pub(crate) fn caps(&self) -> &Caps {
         &self.0.caps
     }
 
@@ -439,7 +432,31 @@ impl Device {
     }
 }
 
-fn check_version(info: &Info) -> Result<()> {
+/// The family whose queue draws and computes.
+pub(super) fn family(instance: &ash::Instance, physical: vk::PhysicalDevice, info: &Info) -> Result<u32> {
+    // SAFETY: `physical` is the instance's.
+    let families = unsafe { instance.get_physical_device_queue_family_properties(physical) };
+    let both = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE;
+    let family = families.iter().position(|family| family.queue_flags.contains(both));
+    family
+        .map(|family| family as u32)
+        .ok_or_else(|| Error::unsupported("vulkan queue", format!("{info} has no queue for graphics and compute")))
+}
+
+/// Whether the device has timeline semaphores, and conversions of Y'CbCr.
+pub(super) fn features(instance: &ash::Instance, physical: vk::PhysicalDevice, info: &Info) -> (bool, bool) {
+    let mut timeline = vk::PhysicalDeviceTimelineSemaphoreFeatures::default();
+    let mut ycbcr = vk::PhysicalDeviceSamplerYcbcrConversionFeatures::default();
+    let mut asked = vk::PhysicalDeviceFeatures2::default().push_next(&mut ycbcr);
+    if info.version >= (1, 2) {
+        asked = asked.push_next(&mut timeline);
+    }
+    // SAFETY: the chain is structs of this frame that Vulkan 1.1, or 1.2 where it is there, knows.
+    unsafe { instance.get_physical_device_features2(physical, &mut asked) };
+    (timeline.timeline_semaphore != 0, ycbcr.sampler_ycbcr_conversion != 0)
+}
+
+pub(super) fn check_version(info: &Info) -> Result<()> {
     match info.version >= (1, 1) {
         true => Ok(()),
         false => {

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
 
 /// Work that takes longer than this hangs.
-pub(super) const HANG: Duration = Duration::from_secs(10);
+pub(crate) const HANG: Duration = Duration::from_secs(10);
 /// Submissions in flight; one more waits for the oldest.
 const IN_FLIGHT: usize = 16;
 
@@ -117,6 +117,37 @@ impl Submitted {
     pub fn wait(&self, timeout: Duration) -> Result<()> {
         self.fence.as_ref().map_or(Ok(()), |fence| fence.wait(Some(timeout)))
     }
+}
+
+/// The fences that work with these memories must wait for: those of `waits`, and the memories' implicit ones.
+pub(crate) fn pending<'a>(used: impl Iterator<Item = (&'a Buffer, Access)>, waits: &[&Fence]) -> Result<Vec<Fence>> {
+    let mut fences = Vec::new();
+    for fence in waits {
+        if !fence.is_signaled()? {
+            fences.push(fence.try_clone()?);
+        }
+    }
+    for (buffer, access) in used.filter(|(buffer, _)| buffer.memory() == Memory::DmaBuf) {
+        match buffer.export_fence(access) {
+            Ok(fence) if fence.is_signaled()? => {}
+            Ok(fence) => fences.push(fence),
+            // Older kernels: the driver of such memory waits by itself.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(fences)
+}
+
+/// Has the fence behind work join the implicit ones of its memories.
+pub(crate) fn publish<'a>(used: impl Iterator<Item = (&'a Buffer, Access)>, fence: &Fence) -> Result<()> {
+    for (buffer, access) in used.filter(|(buffer, _)| buffer.memory() == Memory::DmaBuf) {
+        match buffer.import_fence(fence, access) {
+            Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// One submission's objects, used again when its work is done.
@@ -294,22 +325,7 @@ impl Device {
             let detail = format!("{:?} was imported on another device ({:?})", other.resource, other.device());
             return Err(Error::invalid("vulkan submit", detail));
         }
-        let mut fences = Vec::new();
-        for fence in waits {
-            if !fence.is_signaled()? {
-                fences.push(fence.try_clone()?);
-            }
-        }
-        let dma_buf = |buffer: &&Buffer| buffer.memory() == Memory::DmaBuf;
-        for (buffer, access) in uses.iter().filter_map(|used| Some((used.memory().filter(dma_buf)?, used.access))) {
-            match buffer.export_fence(access) {
-                Ok(fence) if fence.is_signaled()? => {}
-                Ok(fence) => fences.push(fence),
-                // Older kernels: the driver of such memory waits by itself.
-                Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let mut fences = pending(uses.iter().filter_map(|used| Some((used.memory()?, used.access))), waits)?;
         let mut cpu_waits = 0;
         // A driver that draws with the processor waits on the thread that asks for the fence behind, without an end.
         if !self.caps().sync_file_in || self.info().is_software {
@@ -371,12 +387,7 @@ impl Device {
         };
         drop(slots);
         if let Some(fence) = &fence {
-            for (buffer, access) in uses.iter().filter_map(|used| Some((used.memory().filter(dma_buf)?, used.access))) {
-                match buffer.import_fence(fence, access) {
-                    Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
-                    _ => {}
-                }
-            }
+            publish(uses.iter().filter_map(|used| Some((used.memory()?, used.access))), fence)?;
         }
         Ok(Submitted { fence, gpu_waits, cpu_waits, signal })
     }

@@ -31,6 +31,8 @@ pub enum Kind {
     Mesh,
     /// A compute shader that stores the target.
     Compute,
+    /// A shader in WGSL, drawn by wgpu.
+    Wgpu,
 }
 
 /// When a pass is drawn.
@@ -86,6 +88,7 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         ("blend", pass.blend.as_ref().map(|value| value.span()), Kind::Blend),
         ("mesh", pass.mesh.as_ref().map(|value| value.span()), Kind::Mesh),
         ("compute", pass.compute.as_ref().map(|value| value.span()), Kind::Compute),
+        ("wgpu", pass.wgpu.as_ref().map(|value| value.span()), Kind::Wgpu),
     ];
     let mut given: Vec<_> = keys.iter().filter_map(|(key, span, kind)| Some((*key, span.clone()?, *kind))).collect();
     given.sort_by_key(|(_, span, _)| span.start);
@@ -97,7 +100,7 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
         let key = if key.is_empty() { format!("pass.{name}") } else { format!("pass.{name}.{key}") };
         description.error(key, detail, span)
     };
-    let one_of = "a pass has one of shader, overlay, blend, mesh and compute";
+    let one_of = "a pass has one of shader, overlay, blend, mesh, compute and wgpu";
     let (key, span, kind) = match given.as_slice() {
         [one] => one.clone(),
         [] => {
@@ -144,6 +147,9 @@ pub(super) fn kind(description: &Description, name: &str, place: Range<usize>, p
     if let (Kind::Compute, Some(compute)) = (kind, &pass.compute) {
         check_compute(description, name, pass, compute)?;
     }
+    if let (Kind::Wgpu, Some(file)) = (kind, &pass.wgpu) {
+        check_wgpu(description, name, pass, file.span())?;
+    }
     if let (Kind::Mesh, Some(mesh)) = (kind, &pass.mesh) {
         check_mesh(description, name, pass, mesh)?;
     }
@@ -179,6 +185,23 @@ fn check_compute(description: &Description, name: &str, pass: &Pass, compute: &S
         let span = pass.format.as_ref().map_or(compute.span(), |format| format.span());
         at("format", error.detail().to_owned(), span).with_hint(error.hint().unwrap_or_default())
     })
+}
+
+fn check_wgpu(description: &Description, name: &str, pass: &Pass, place: Range<usize>) -> Result<()> {
+    let at =
+        |key: &str, detail: String, span: Range<usize>| description.error(format!("pass.{name}.{key}"), detail, span);
+    if let Some(repeat) = pass.repeat.as_ref().filter(|repeat| *repeat.get_ref() > 1) {
+        let error = at("repeat", "a shader of wgpu is drawn once a frame".into(), repeat.span());
+        return Err(error.with_hint("loop inside of it, or make several passes"));
+    }
+    let fourcc = pass.format.as_ref().map_or(Fourcc::ABGR8888, |format| format.get_ref().0);
+    let bits = fourcc.format()?.component_bits;
+    if bits > 8 {
+        let span = pass.format.as_ref().map_or(place, |format| format.span());
+        let detail = format!("{fourcc} has {bits} bits: what wgpu draws here has 8");
+        return Err(at("format", detail, span).with_hint("draw ABGR8888, or write the pass in GLSL"));
+    }
+    Ok(())
 }
 
 fn check_mesh(description: &Description, name: &str, pass: &Pass, mesh: &Spanned<Mesh>) -> Result<()> {

@@ -124,6 +124,12 @@ impl Plan {
             if let Some(words) = self.describe_compute(index) {
                 lines.push(format!("  {words}: needs OpenGL ES 3.1; a target in a dma-buf is drawn from a texture"));
             }
+            if pass.kind == Kind::Wgpu {
+                lines.push(
+                    "  drawn by wgpu: needs a Vulkan device; inputs are drawn for it, and its picture is drawn here"
+                        .into(),
+                );
+            }
             for (number, (name, feed)) in pass.inputs.iter().enumerate() {
                 let how = self.how_it_is_read(index, name, *feed, pass.filter_of(number), driver);
                 lines.push(format!("  reads {} as {name}: {how}", self.graph.name(*feed)));
@@ -154,6 +160,9 @@ impl Plan {
         }
         if self.graph.passes[pass].kind == Kind::Mesh {
             return format!("linear: {} is shown on a model", self.feed_size(feed));
+        }
+        if self.graph.passes[pass].kind == Kind::Wgpu {
+            return "linear, where the shader asks between pixels".into();
         }
         if self.feed_size(feed) != self.sizes[pass] {
             return format!("linear: {} is read at {}", self.feed_size(feed), self.sizes[pass]);
@@ -249,6 +258,8 @@ impl Plan {
             "it draws a model".into()
         } else if node.kind == Kind::Compute {
             "it is a compute shader".into()
+        } else if node.kind == Kind::Wgpu {
+            "wgpu draws it".into()
         } else if !self.optimize.has(Step::FourWide) {
             "the step \"four-wide\" is off".into()
         } else if node.fourcc != Fourcc::ABGR8888 || !self.sizes[pass].width.is_multiple_of(4) {
@@ -274,6 +285,9 @@ impl Plan {
         }
         if self.graph.passes[pass].kind == Kind::Compute {
             return "a texture of its own, of fixed storage".into();
+        }
+        if self.graph.passes[pass].kind == Kind::Wgpu {
+            return "a texture of its own, into which wgpu's picture is drawn".into();
         }
         if !self.graph.passes[pass].is_plain() {
             return "a texture of its own: it has wrap, clear, repeat or enable, or is read in the next frame".into();

@@ -198,6 +198,9 @@ fn can_be_part(base: &Drawn, pass: usize, apart: &BTreeSet<String>) -> Result<()
     if node.kind == Kind::Compute {
         return Err("it is a compute shader".into());
     }
+    if node.kind == Kind::Wgpu {
+        return Err("wgpu draws it".into());
+    }
     if !node.is_plain() {
         return Err("it has wrap, clear, repeat or enable, or is read in the next frame".into());
     }

@@ -84,17 +84,23 @@ pub(super) fn authored(
     let (key, file) = pass.shader_file()?;
     let path = description.resolve(file.get_ref());
     let open = || {
-        let shader = if key == "compute" { Shader::open_compute(&path) } else { Shader::open(&path) };
+        let inputs: Vec<&str> = pass.inputs.0.iter().map(|(input, _)| input.get_ref().as_str()).collect();
+        let shader = match key {
+            "compute" => Shader::open_compute(&path),
+            "wgpu" => Shader::open_wgsl(&path, &inputs),
+            _ => Shader::open(&path),
+        };
         let shader = shader.map(Arc::new);
         shader.map_err(|error| match (error.kind(), error.span()) {
-            (ErrorKind::NotFound | ErrorKind::InvalidInput, None) => {
-                description.error(format!("pass.{name}.{key}"), error.detail(), file.span())
+            (ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::Unsupported, None) => {
+                description.error(format!("pass.{name}.{key}"), error.detail(), file.span()).with_hint_of(&error)
             }
             _ => error,
         })
     };
     let shader = match known.get(&path) {
-        Some(Some(shader)) => shader.clone(),
+        // Of WGSL the inputs' names are a part.
+        Some(Some(shader)) if key != "wgpu" => shader.clone(),
         // A file that is not there is missed by each pass that names it; what is in it is said once.
         _ => {
             let shader = faults.take(open());
@@ -186,7 +192,7 @@ fn values(
             faults.add(if uniform.is_sampler() { error.with_hint(sampler_hint(given.get_ref())) } else { error });
             continue;
         }
-        let whole = uniform.kind.starts_with(['i', 'u', 'b']);
+        let whole = uniform.is_whole();
         let fits = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
         if whole && !numbers.iter().all(fits) {
             let detail = format!("{} {given} takes whole numbers", uniform.kind);

@@ -92,7 +92,9 @@ fn one(
         }
         // What a filter gives lies between what it reads, and is rounded again.
         (Kind::Copy, _) => Some(1.0),
-        (Kind::Mesh | Kind::Compute, _) | (_, None) => return more(format!("what {name} makes of it is not known")),
+        (Kind::Mesh | Kind::Compute | Kind::Wgpu, _) | (_, None) => {
+            return more(format!("what {name} makes of it is not known"));
+        }
         (_, Some(shader)) => match shader.entry {
             Entry::Pixel => result_off(&shader.text, &reads, |uniform| known(base, infos, parameters, pass, uniform))
                 .map(|off| off * 255.0),

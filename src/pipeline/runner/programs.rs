@@ -9,12 +9,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gles::yuv::{self, PlaneView};
 use crate::gles::{self, Gl, InputBinding};
 
-use super::super::description::{ComputeKeys, Filter};
+use super::super::description::{ComputeKeys, Filter, Wrap};
 use super::super::graph::{Feed, Kind, PassNode};
 use super::super::parameters::ParameterSet;
 use super::super::pass::compute::{ComputeOptions, ComputePass};
 #[cfg(feature = "mesh")]
 use super::super::pass::mesh::{MeshOptions, MeshPass};
+#[cfg(feature = "wgpu")]
+use super::super::pass::wgpu::{WgpuOptions, WgpuPass};
 use super::super::pass::{self, Canvas, Pass, PassInput};
 use super::super::plan::{ByFours, Plan, Programs};
 use super::super::shader::Shader;
@@ -159,7 +161,30 @@ pub(super) fn build(gl: &Gl, plan: &Plan, index: usize, feed: impl Fn(Feed) -> R
     if let Some(keys) = plan.computes.get(&plan.graph.passes[index].name) {
         return compute(gl, plan, index, inputs, keys).map(|pass| Drawer::Compute(Box::new(pass)));
     }
+    #[cfg(feature = "wgpu")]
+    if plan.graph.passes[index].kind == Kind::Wgpu {
+        return wgpu(gl, plan, index, inputs).map(|pass| Drawer::Wgpu(Box::new(pass)));
+    }
     program(gl, plan, index, inputs).map(Drawer::Full)
+}
+
+/// A pass that wgpu draws.
+#[cfg(feature = "wgpu")]
+fn wgpu(gl: &Gl, plan: &Plan, index: usize, inputs: Vec<PassInput>) -> Result<WgpuPass> {
+    let node = &plan.graph.passes[index];
+    let Some(shader) = plan.shaders[index].as_deref() else {
+        return Err(Error::failed("wgpu", "the pass has no shader"));
+    };
+    let options = WgpuOptions {
+        name: &node.name,
+        shader,
+        inputs,
+        target: (plan.sizes[index], planes::drawn_format(gl, node.fourcc)?),
+        values: &plan.uniforms[index],
+        sampling: (node.filter, node.wrap),
+        optimize: plan.optimize,
+    };
+    WgpuPass::new(gl, options).map_err(|error| at_key(node, "wgpu", error))
 }
 
 /// A pass that is a compute shader.
@@ -257,18 +282,21 @@ pub(super) fn input(
     (binding, mut color, size, planes): Readable,
 ) -> Result<PassInput> {
     let node = &plan.graph.passes[index];
-    pass::check_wrap(gl, &binding, size, node.wrap).map_err(|error| {
+    // GLES only draws the pictures of wgpu's inputs, pixel by pixel.
+    let is_drawn_whole = node.kind == Kind::Wgpu;
+    let wrap = if is_drawn_whole { Wrap::Clamp } else { node.wrap };
+    pass::check_wrap(gl, &binding, size, wrap).map_err(|error| {
         let ours =
             Error::unsupported(format!("pass.{}.wrap", node.name), format!("input \"{name}\": {}", error.detail()));
         ours.with_hint(error.hint().unwrap_or_default())
     })?;
     let filter = node.filter_of(number);
     // On a model an input's own pixel is none of the target's.
-    let same_size = size == plan.sizes[index] && node.kind != Kind::Mesh;
-    let shader = plan.shaders[index].as_deref();
+    let same_size = is_drawn_whole || (size == plan.sizes[index] && node.kind != Kind::Mesh);
+    let shader = plan.shaders[index].as_deref().filter(|_| !is_drawn_whole);
     // A GPU filters for nothing: there is no reason to rely on its coordinates.
     let middles = gl.caps().is_software && node.is_plain() && plan.reads_middles(index, name);
-    let mut samplings = pass::samplings(gl, shader, name, filter, (same_size, middles), &planes, node.wrap);
+    let mut samplings = pass::samplings(gl, shader, name, filter, (same_size, middles), &planes, wrap);
     let by_fours = plan.four_wide[index].then(|| plan.by_fours(index, number)).flatten();
     let binding = match (binding, by_fours.map(|how| how.offsets()).unwrap_or_default()) {
         (InputBinding::Beside { swizzle: None, .. }, offsets) => {

@@ -11,8 +11,11 @@ use super::super::parameters::ParameterSet;
 use super::super::pass::compute::ComputePass;
 #[cfg(feature = "mesh")]
 use super::super::pass::mesh::MeshPass;
+#[cfg(feature = "wgpu")]
+use super::super::pass::wgpu::WgpuPass;
 use super::super::pass::{self, Moment, Pass, PassInput};
 use super::super::plan::{Plan, Setting};
+use super::Job;
 use super::feed::SourceFeed;
 use super::planes::drawn_format;
 use super::programs;
@@ -27,6 +30,9 @@ pub(super) enum Drawer {
     Mesh(Box<MeshPass>),
     /// A compute shader.
     Compute(Box<ComputePass>),
+    /// A shader in WGSL.
+    #[cfg(feature = "wgpu")]
+    Wgpu(Box<WgpuPass>),
 }
 
 /// A pass, ready to be drawn in every frame.
@@ -88,6 +94,33 @@ impl Stage {
             }
         }
         Ok(Self { pass, again, bypass, enable: node.enable.clone(), clear: node.clear })
+    }
+
+    /// Gets the memory that the pass shares with another API, where it does.
+    pub(super) fn link(&mut self, _gl: &Gl, _job: &Job<'_>) -> Result<()> {
+        match &mut self.pass {
+            #[cfg(feature = "wgpu")]
+            Drawer::Wgpu(pass) => super::linked::link(_gl, _job, pass),
+            _ => Ok(()),
+        }
+    }
+
+    /// It was compiled anew since.
+    pub(super) fn is_unlinked(&self) -> bool {
+        match &self.pass {
+            #[cfg(feature = "wgpu")]
+            Drawer::Wgpu(pass) => !pass.is_linked(),
+            _ => false,
+        }
+    }
+
+    /// Who draws the pass where it is another API, and why its pictures are copied, where they are.
+    pub(super) fn way(&self) -> Option<(String, Option<&str>)> {
+        match &self.pass {
+            #[cfg(feature = "wgpu")]
+            Drawer::Wgpu(pass) => Some(pass.way()),
+            _ => None,
+        }
     }
 
     /// `GLSL ES 1.00` or `3.00`.
@@ -166,6 +199,8 @@ impl Drawer {
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.inputs(),
             Self::Compute(pass) => pass.inputs(),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(pass) => pass.inputs(),
         }
     }
 
@@ -175,6 +210,8 @@ impl Drawer {
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.version(),
             Self::Compute(_) => "3.10",
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(_) => "WGSL",
         }
     }
 
@@ -184,6 +221,11 @@ impl Drawer {
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.update(gl, settings, parameters),
             Self::Compute(pass) => pass.update(gl, settings, parameters),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(pass) => {
+                pass.update(settings, parameters);
+                Ok(())
+            }
         }
     }
 
@@ -193,6 +235,11 @@ impl Drawer {
             #[cfg(feature = "mesh")]
             Self::Mesh(pass) => pass.assign(gl, settings),
             Self::Compute(pass) => pass.assign(gl, settings),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(pass) => {
+                pass.assign(settings);
+                Ok(())
+            }
         }
     }
 
@@ -203,6 +250,8 @@ impl Drawer {
             #[cfg(feature = "mesh")]
             Self::Mesh(_) => Ok(()),
             Self::Compute(_) => Ok(()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(_) => Ok(()),
         }
     }
 
@@ -225,6 +274,8 @@ impl Drawer {
                 apply_samplings(gl, pass.inputs(), textures)?;
                 pass.run(gl, framebuffer, textures, moment)
             }
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(pass) => pass.run(gl, framebuffer, textures, moment),
         }
     }
 }

@@ -99,6 +99,7 @@ impl Shader {
             on_texels: Vec::new(),
             files: Vec::new(),
             lines: Vec::new(),
+            wgsl: None,
             joined: Some(Joined {
                 repeatable: parts.iter().all(|part| part.shader.is_repeatable()),
                 liftable: parts.iter().all(|part| part.shader.is_liftable()),
