@@ -101,9 +101,13 @@ fn compile_with(arguments: &Arguments, description: &Description, limits: Option
     let mut plan = Plan::look(description, None, Faults::default())?;
     let mut faults = Faults::default();
     let gl: Gl = context.make_current()?;
-    compile::compile(&gl, &mut plan, description, &mut faults)?;
+    let no_vulkan = compile::compile(&gl, &mut plan, description, &mut faults)?;
     faults.into_result()?;
-    Ok(format!("shaders compiled by {}", known.renderer))
+    match no_vulkan {
+        Some(error) if arguments.gpu == "always" => Err(error),
+        Some(error) => Ok(format!("shaders compiled by {}, but those of wgpu: {error}", known.renderer)),
+        None => Ok(format!("shaders compiled by {}", known.renderer)),
+    }
 }
 
 /// Checks a pipeline.

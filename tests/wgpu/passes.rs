@@ -226,6 +226,18 @@ fn errors_have_their_places() {
     folder.write("mix.wgsl", MIX);
     let (fine, said) = check(&["--gpu", "never"]);
     assert!(fine, "{said}");
+    // A machine without Vulkan says so, and looks at the rest; where it is to compile, that is an error.
+    let nowhere = |when: &str| {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_darkframe"));
+        check.env("VK_DRIVER_FILES", "/dev/null").env("VK_ICD_FILENAMES", "/dev/null");
+        let output = check.args(["check", "--gpu", when]).arg(&folder_text).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        (output.status.success(), said)
+    };
+    let (fine, said) = nowhere("auto");
+    assert!(fine && said.contains("but those of wgpu: ") && said.contains("Vulkan driver"), "{said}");
+    let (fine, said) = nowhere("always");
+    assert!(!fine && said.contains("Vulkan driver"), "{said}");
     for (from, to, words) in [
         ("gain = \"$gain\", ", "", "the shader declares f32 gain, and no value is given"),
         ("step = 3", "step = 2.5", "i32 step takes whole numbers"),

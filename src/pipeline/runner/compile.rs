@@ -3,13 +3,13 @@
 //! In: a plan, a driver. Out: every error, in the author's file and line.
 //! Not here: which textures a run would have: sources are taken to be uploaded, the way that every driver has.
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gles::{self, Gl, InputBinding, Texture, TextureOptions};
 use crate::layout::Size;
 
 use super::super::description::Description;
 use super::super::faults::Faults;
-use super::super::graph::Feed;
+use super::super::graph::{Feed, Kind};
 use super::super::plan::Plan;
 use super::super::source::{Info, unpack};
 use super::programs;
@@ -19,11 +19,12 @@ use super::way::views_of;
 use super::with_place;
 
 /// Compiles what `plan` draws: as it is planned, and then each pass by itself, as it is written. The plan is not to be
-/// run afterwards.
+/// run afterwards. Gives why passes of wgpu were not built, where this machine has no Vulkan at all: their shaders were looked at
+/// without it.
 ///
 /// # Errors
 /// Errors of shaders, and sizes that this driver does not take, are added to `faults`; others end it.
-pub fn compile(gl: &Gl, plan: &mut Plan, description: &Description, faults: &mut Faults) -> Result<()> {
+pub fn compile(gl: &Gl, plan: &mut Plan, description: &Description, faults: &mut Faults) -> Result<Option<Error>> {
     for index in 0..plan.infos.len() {
         let info = &mut plan.infos[index];
         info.fourcc = unpack::readable(gl, info.fourcc).unwrap_or(info.fourcc);
@@ -33,6 +34,8 @@ pub fn compile(gl: &Gl, plan: &mut Plan, description: &Description, faults: &mut
     plan.settle_for(gl.caps().is_software);
     programs::settle_four_wide(gl, plan, false)?;
     let sources = plan.infos.iter().map(|info| uploaded(gl, info)).collect::<Result<Vec<Readable>>>()?;
+    let has_wgpu = plan.graph.passes.iter().any(|pass| pass.kind == Kind::Wgpu);
+    let no_vulkan = if has_wgpu { no_vulkan() } else { None };
     loop {
         let mut fused = None;
         for index in 0..plan.graph.passes.len() {
@@ -42,6 +45,9 @@ pub fn compile(gl: &Gl, plan: &mut Plan, description: &Description, faults: &mut
                     target::sampling_of(plan.graph.passes[pass].fourcc, plan.sizes[pass])
                 }
             };
+            if no_vulkan.is_some() && plan.graph.passes[index].kind == Kind::Wgpu {
+                continue;
+            }
             let is_fused = plan.parts.get(index).is_some_and(|parts| parts.len() > 1);
             match Stage::new(gl, plan, index, feed) {
                 // A fused text that does not compile is drawn in its parts, of which each is looked at below.
@@ -59,9 +65,17 @@ pub fn compile(gl: &Gl, plan: &mut Plan, description: &Description, faults: &mut
         gl.collect();
         match fused {
             Some(index) => plan.keep_apart(index),
-            None => return Ok(()),
+            None => return Ok(no_vulkan),
         };
     }
+}
+
+/// Why no pass of wgpu is built on this machine.
+fn no_vulkan() -> Option<Error> {
+    #[cfg(feature = "wgpu")]
+    return crate::vulkan::Device::list().err().filter(|error| error.kind() == ErrorKind::Unsupported);
+    #[cfg(not(feature = "wgpu"))]
+    None
 }
 
 /// How a source is read whose pictures are uploaded.
