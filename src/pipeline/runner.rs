@@ -511,6 +511,11 @@ impl<'a> Job<'a> {
                 return Ok(made);
             }
         }
+        if refusals.is_empty() {
+            let board = self.device.board();
+            let detail = format!("board {} allows no memory but memory files (allocate.order)", board.name);
+            return Err(Error::unsupported("import", detail));
+        }
         Err(Error::unsupported("import", refusals.join(" | ")))
     }
 
