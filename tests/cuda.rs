@@ -23,7 +23,7 @@ mod common;
 mod vulkan;
 
 use common::pattern::{SIZE, is_pattern};
-use common::{draw, open_fds, or_skip};
+use common::{draw, open_fds, or_skip, refused};
 use vulkan::{LIMIT, Staging};
 
 /// CUDA, and Vulkan on the same device.
@@ -307,16 +307,6 @@ fn memory_crosses_processes() {
     assert!(status.success(), "the other process: {status}");
     copy(true);
     assert!(host.bytes() == noise(WORDS, 2), "what the other process answered");
-}
-
-/// Fails unless it was refused so, with these words.
-#[track_caller]
-fn refused<T>(result: Result<T>, kind: ErrorKind, words: &[&str]) {
-    let error = result.err().expect("it must be refused");
-    assert_eq!(error.kind(), kind, "{error}");
-    for word in words {
-        assert!(error.to_string().contains(word), "\"{word}\" is not in: {error}");
-    }
 }
 
 #[test]

@@ -31,47 +31,10 @@ use darkframe::share::gstreamer::{input, output};
 use darkframe::share::unixfd::video_format::default_layout;
 
 use common::files::Folder;
+use common::numbered::{byte, check, eventually, fill};
 
 /// An emulated processor is slow.
 const LONG: Duration = Duration::from_secs(90);
-
-/// One byte of frame `number`: differs in every frame, plane, row and column.
-fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {
-    let mixed = (number as u32)
-        .wrapping_mul(0x9E37_79B1)
-        .wrapping_add((plane as u32).wrapping_mul(0x85EB_CA6B))
-        .wrapping_add(row.wrapping_mul(0xC2B2_AE35))
-        .wrapping_add((column as u32).wrapping_mul(0x27D4_EB2F));
-    (mixed ^ (mixed >> 15)).to_be_bytes()[1]
-}
-
-fn fill(buffer: &Buffer, number: u64) {
-    let mut map = buffer.map(Access::Write).unwrap();
-    let layout = buffer.layout().clone();
-    for (index, plane) in layout.planes().iter().enumerate() {
-        let bytes = map.plane_mut(index);
-        for row in 0..layout.rows(index) {
-            let start = plane.stride_bytes as usize * row as usize;
-            for column in 0..layout.row_bytes(index) as usize {
-                bytes[start + column] = byte(number, index, row, column);
-            }
-        }
-    }
-}
-
-#[track_caller]
-fn check(buffer: &Buffer, number: u64) {
-    let map = buffer.map(Access::Read).unwrap();
-    let layout = buffer.layout();
-    for index in 0..layout.planes().len() {
-        for row in 0..layout.rows(index) {
-            for (column, got) in map.row(index, row).iter().enumerate() {
-                let expected = byte(number, index, row, column);
-                assert_eq!(*got, expected, "frame {number}, plane {index}, row {row}, byte {column}");
-            }
-        }
-    }
-}
 
 /// Bytes of a frame as GStreamer lays it out where nobody says anything: rows and planes up to the end of the last.
 fn usual_bytes(layout: &Layout) -> usize {
@@ -152,15 +115,6 @@ fn next(input: &mut input::Input) -> Option<input::Received> {
         input::Event::Picture(received) => Some(received),
         input::Event::End => None,
         other => panic!("{other:?}"),
-    }
-}
-
-#[track_caller]
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !done() {
-        assert!(since.elapsed() < LONG, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

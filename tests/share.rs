@@ -43,6 +43,7 @@ use darkframe::share::unixfd::client::{self, Client, Event, Received};
 use darkframe::share::unixfd::server::{self, Server, WhenFull};
 
 use common::acquire;
+use common::numbered::{byte, check, eventually, fill};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -59,50 +60,12 @@ fn socket(name: &str) -> (PathBuf, Address) {
     (path.clone(), Address::Path(path))
 }
 
-/// One byte of frame `number`: differs in every frame, plane, row and column.
-fn byte(number: u64, plane: usize, row: u32, column: usize) -> u8 {
-    let mixed = (number as u32)
-        .wrapping_mul(0x9E37_79B1)
-        .wrapping_add((plane as u32).wrapping_mul(0x85EB_CA6B))
-        .wrapping_add(row.wrapping_mul(0xC2B2_AE35))
-        .wrapping_add((column as u32).wrapping_mul(0x27D4_EB2F));
-    (mixed ^ (mixed >> 15)).to_be_bytes()[1]
-}
-
 /// Memory files with rows longer than the pixels, so that strides count.
 fn pool(fourcc: Fourcc, size: Size, limit: usize) -> Pool {
     let device = Device::open(&Board::generic()).unwrap();
     let mut request = Request::new(size, fourcc).usage(Usage::CPU_READ | Usage::CPU_WRITE).only(AllocatorKind::Memfd);
     request.constraints = Constraints { stride_align_bytes: 256, offset_align_bytes: 4096, ..Constraints::NONE };
     Pool::new(&device, request, limit)
-}
-
-fn fill(buffer: &Buffer, number: u64) {
-    let mut map = buffer.map(Access::Write).unwrap();
-    let layout = buffer.layout().clone();
-    for (index, plane) in layout.planes().iter().enumerate() {
-        let bytes = map.plane_mut(index);
-        for row in 0..layout.rows(index) {
-            let start = plane.stride_bytes as usize * row as usize;
-            for column in 0..layout.row_bytes(index) as usize {
-                bytes[start + column] = byte(number, index, row, column);
-            }
-        }
-    }
-}
-
-#[track_caller]
-fn check(buffer: &Buffer, number: u64) {
-    let map = buffer.map(Access::Read).unwrap();
-    let layout = buffer.layout();
-    for index in 0..layout.planes().len() {
-        for row in 0..layout.rows(index) {
-            for (column, got) in map.row(index, row).iter().enumerate() {
-                let expected = byte(number, index, row, column);
-                assert_eq!(*got, expected, "frame {number}, plane {index}, row {row}, byte {column}");
-            }
-        }
-    }
 }
 
 fn numbered(buffer: Buffer, number: u64) -> Frame {
@@ -115,16 +78,6 @@ fn next(client: &mut Client) -> Received {
     match client.next(Some(LONG)).unwrap() {
         Event::Frame(received) => received,
         other => panic!("{other:?}"),
-    }
-}
-
-/// The same for a condition that another thread brings about.
-#[track_caller]
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !done() {
-        assert!(since.elapsed() < LONG, "{what}");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -10,7 +10,7 @@ use darkframe::buffer::{Access, Buffer};
 use darkframe::color::{Color, Matrix, Range, Siting};
 use darkframe::device::Device as Machine;
 use darkframe::egl::{Context, Display, Image as EglImage};
-use darkframe::error::{ErrorKind, Result};
+use darkframe::error::ErrorKind;
 use darkframe::fence::Timeline;
 use darkframe::format::{Fourcc, Modifier};
 use darkframe::gles::{Framebuffer, Gl, Texture};
@@ -32,7 +32,7 @@ mod validation;
 
 use bench::{LIMIT, Staging};
 use common::pattern::{SIZE, is_pattern, pattern, write_pattern};
-use common::{bt, draw, gpu_display, open_fds, or_skip, skip, sw_sync};
+use common::{bt, draw, gpu_display, open_fds, or_skip, refused, skip, sw_sync};
 
 /// A Vulkan device, and a GLES context on a display whose buffers both use.
 struct Both {
@@ -323,16 +323,6 @@ fn fill(buffer: &Buffer, fourcc: Fourcc, bits: u32, code: impl Fn(u32, u32) -> [
                 }
             }
         }
-    }
-}
-
-/// Fails unless it was refused so, with these words.
-#[track_caller]
-fn refused<T>(result: Result<T>, kind: ErrorKind, words: &[&str]) {
-    let error = result.err().expect("it must be refused");
-    assert_eq!(error.kind(), kind, "{error}");
-    for word in words {
-        assert!(error.to_string().contains(word), "\"{word}\" is not in: {error}");
     }
 }
 

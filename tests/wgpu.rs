@@ -27,7 +27,7 @@ mod paint;
 mod passes;
 
 use common::pattern::{SIZE, is_pattern, pattern};
-use common::{bt, draw, gpu_display, open_fds, or_skip, skip, sw_sync};
+use common::{bt, draw, gpu_display, open_fds, or_skip, refused, skip, sw_sync};
 use paint::Painter;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -297,16 +297,6 @@ fn memory_that_wgpu_makes_is_a_buffer() {
         let Some(taken) = or_skip("vulkan-egl", EglImage::import(&both.display, texture.buffer())) else { continue };
         let sampled = draw::sampled(&both.gl, &GlTexture::from_image(&both.gl, &taken).unwrap()).unwrap();
         is_pattern(&sampled, "made and drawn by wgpu, sampled by GLES");
-    }
-}
-
-/// Fails unless it was refused so, with these words.
-#[track_caller]
-fn refused<T>(result: Result<T>, kind: ErrorKind, words: &[&str]) {
-    let error = result.err().expect("it must be refused");
-    assert_eq!(error.kind(), kind, "{error}");
-    for word in words {
-        assert!(error.to_string().contains(word), "\"{word}\" is not in: {error}");
     }
 }
 

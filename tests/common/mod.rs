@@ -9,6 +9,7 @@ pub mod bt;
 pub mod documented;
 pub mod draw;
 pub mod files;
+pub mod numbered;
 pub mod pattern;
 pub mod sw_sync;
 
@@ -82,6 +83,16 @@ pub fn acquire(pool: &Pool) -> Buffer {
         }
         assert!(since.elapsed() < Duration::from_secs(60), "no buffer came back");
         std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Fails unless it was refused so, with these words.
+#[track_caller]
+pub fn refused<T>(result: Result<T, Error>, kind: ErrorKind, words: &[&str]) {
+    let error = result.err().expect("it must be refused");
+    assert_eq!(error.kind(), kind, "{error}");
+    for word in words {
+        assert!(error.to_string().contains(word), "\"{word}\" is not in: {error}");
     }
 }
 
