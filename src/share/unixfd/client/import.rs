@@ -1,4 +1,4 @@
-//! Memory that comes again and again: each frame brings new fds for it, which cost nothing but two questions.
+//! Memory that comes again and again: each frame brings new fds for it, which cost nothing but one question.
 //!
 //! In: a frame's message and fds. Out: a [`Buffer`], the same one for the same memory; or a copy, where the memory may
 //! shrink under a mapping. Not here: when the server gets it back.
