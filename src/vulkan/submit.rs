@@ -239,6 +239,50 @@ pub(super) struct Step {
     pub value: u64,
 }
 
+/// What a barrier says of memory that is taken over from its other users, or given back to them.
+pub(crate) struct Handover {
+    is_acquire: bool,
+    discards: bool,
+    from: u32,
+    to: u32,
+    before: vk::AccessFlags,
+    behind: vk::AccessFlags,
+}
+
+impl Handover {
+    /// Between the queue families of others and of this device.
+    pub(crate) fn new((other, ours): (u32, u32), is_acquire: bool, discards: bool) -> Self {
+        let (from, to) = match (is_acquire, discards) {
+            // What is not kept needs not be taken over.
+            (true, true) => (vk::QUEUE_FAMILY_IGNORED, vk::QUEUE_FAMILY_IGNORED),
+            (true, false) => (other, ours),
+            (false, _) => (ours, other),
+        };
+        let (none, all) = (vk::AccessFlags::empty(), vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE);
+        let (before, behind) = if is_acquire { (none, all) } else { (all, none) };
+        Self { is_acquire, discards, from, to, before, behind }
+    }
+
+    /// The barrier of an image that is used here in `layout`.
+    pub(crate) fn of_image(&self, image: &Image, layout: vk::ImageLayout) -> vk::ImageMemoryBarrier<'static> {
+        // Other users know one layout: the one that the modifier describes.
+        let (old, new) = match (self.is_acquire, self.discards) {
+            (true, true) => (vk::ImageLayout::UNDEFINED, layout),
+            (true, false) => (vk::ImageLayout::GENERAL, layout),
+            (false, _) => (layout, vk::ImageLayout::GENERAL),
+        };
+        vk::ImageMemoryBarrier::default()
+            .image(image.raw())
+            .subresource_range(Image::range())
+            .old_layout(old)
+            .new_layout(new)
+            .src_queue_family_index(self.from)
+            .dst_queue_family_index(self.to)
+            .src_access_mask(self.before)
+            .dst_access_mask(self.behind)
+    }
+}
+
 impl Device {
     fn new_slot(&self) -> Result<Slot> {
         let device = self.ash();
@@ -418,49 +462,23 @@ impl Device {
     fn barriers(&self, commands: vk::CommandBuffer, uses: &[Use<'_>], acquire: bool) {
         let mut images = Vec::new();
         let mut buffers = Vec::new();
-        let all = vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE;
         for used in uses {
             // Dma-bufs are anybody's; opaque memory stays among drivers of its device.
             let other = match self.caps().foreign && used.memory().is_some() {
                 true => vk::QUEUE_FAMILY_FOREIGN_EXT,
                 false => vk::QUEUE_FAMILY_EXTERNAL,
             };
-            let ours = self.queue_family();
-            let (from, to) = match (acquire, used.discard) {
-                // What is not kept needs not be taken over.
-                (true, true) => (vk::QUEUE_FAMILY_IGNORED, vk::QUEUE_FAMILY_IGNORED),
-                (true, false) => (other, ours),
-                (false, _) => (ours, other),
-            };
-            let (before, behind) =
-                if acquire { (vk::AccessFlags::empty(), all) } else { (all, vk::AccessFlags::empty()) };
+            let handover = Handover::new((other, self.queue_family()), acquire, used.discard);
             match used.resource {
-                Resource::Image(image) => {
-                    // Other users know one layout: the one that the modifier describes.
-                    let (old, new) = match (acquire, used.discard) {
-                        (true, true) => (vk::ImageLayout::UNDEFINED, used.layout),
-                        (true, false) => (vk::ImageLayout::GENERAL, used.layout),
-                        (false, _) => (used.layout, vk::ImageLayout::GENERAL),
-                    };
-                    let barrier = vk::ImageMemoryBarrier::default()
-                        .image(image.raw())
-                        .subresource_range(Image::range())
-                        .old_layout(old)
-                        .new_layout(new)
-                        .src_queue_family_index(from)
-                        .dst_queue_family_index(to)
-                        .src_access_mask(before)
-                        .dst_access_mask(behind);
-                    images.push(barrier);
-                }
+                Resource::Image(image) => images.push(handover.of_image(image, used.layout)),
                 Resource::Buffer(buffer) => {
                     let barrier = vk::BufferMemoryBarrier::default()
                         .buffer(buffer.raw())
                         .size(vk::WHOLE_SIZE)
-                        .src_queue_family_index(from)
-                        .dst_queue_family_index(to)
-                        .src_access_mask(before)
-                        .dst_access_mask(behind);
+                        .src_queue_family_index(handover.from)
+                        .dst_queue_family_index(handover.to)
+                        .src_access_mask(handover.before)
+                        .dst_access_mask(handover.behind);
                     buffers.push(barrier);
                 }
             }

@@ -15,8 +15,8 @@ use super::{Device, Texture, catch};
 use crate::buffer::{Access, Buffer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fence::Fence;
-use crate::vulkan::submit::{HANG, pending, publish};
-use crate::vulkan::{Image, Semaphore, Submitted, Way};
+use crate::vulkan::submit::{HANG, Handover, pending, publish};
+use crate::vulkan::{Semaphore, Submitted, Way};
 
 /// A texture that a submission uses.
 #[derive(Clone, Copy, Debug)]
@@ -135,32 +135,9 @@ impl Device {
     fn barriers(&self, uses: &[Use<'_>], acquire: bool) -> Result<wgpu::CommandBuffer> {
         let ours = self.shared().queue_family();
         let other = if self.shared().caps().foreign { vk::QUEUE_FAMILY_FOREIGN_EXT } else { vk::QUEUE_FAMILY_EXTERNAL };
-        let all = vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE;
         let barrier = |used: &Use<'_>| {
-            let layout = used.texture.layout();
-            let (from, to) = match (acquire, used.discard) {
-                // What is not kept needs not be taken over.
-                (true, true) => (vk::QUEUE_FAMILY_IGNORED, vk::QUEUE_FAMILY_IGNORED),
-                (true, false) => (other, ours),
-                (false, _) => (ours, other),
-            };
-            // Other users know one layout: the one that the modifier describes.
-            let (old, new) = match (acquire, used.discard) {
-                (true, true) => (vk::ImageLayout::UNDEFINED, layout),
-                (true, false) => (vk::ImageLayout::GENERAL, layout),
-                (false, _) => (layout, vk::ImageLayout::GENERAL),
-            };
-            let (before, behind) =
-                if acquire { (vk::AccessFlags::empty(), all) } else { (all, vk::AccessFlags::empty()) };
-            vk::ImageMemoryBarrier::default()
-                .image(used.texture.image().raw())
-                .subresource_range(Image::range())
-                .old_layout(old)
-                .new_layout(new)
-                .src_queue_family_index(from)
-                .dst_queue_family_index(to)
-                .src_access_mask(before)
-                .dst_access_mask(behind)
+            let handover = Handover::new((other, ours), acquire, used.discard);
+            handover.of_image(used.texture.image(), used.texture.layout())
         };
         let barriers: Vec<_> = uses.iter().map(barrier).collect();
         let (stage, none) = (vk::PipelineStageFlags::ALL_COMMANDS, vk::DependencyFlags::empty());
